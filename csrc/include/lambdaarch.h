@@ -339,6 +339,7 @@ LA_API const char *la_view_plan(const la_view *view); /* canonical JSON */
 /* JSON: name, fingerprint, candidate, versions: [{version, cutoff, groups, bytes,
  * published_us, ...}], order_free. Free with la_text_free. */
 LA_API LA_MUST_CHECK la_status la_view_status(la_view *view, char **json, la_error *err);
+/* Makes a kept version current, older or newer; 0 = the newest one before the current. */
 LA_API LA_MUST_CHECK la_status la_view_rollback(la_view *view, uint64_t to_version,
                                                 la_error *err);
 
@@ -349,7 +350,8 @@ typedef struct la_batch_options {
     uint64_t memory_max; /* bytes for all states together; 0 = default */
     uint32_t threads;    /* 0 = all cores */
     bool incremental;    /* merge [old cutoff, cutoff) into the old version where allowed */
-    bool publish;        /* false: keep the result for la_batch_* inspection (dry run) */
+    bool publish; /* false: the version is kept but not made current: query it by number,
+                     make it current with la_view_rollback (a dry run, then apply) */
 } la_batch_options;
 
 typedef struct la_progress {

@@ -64,7 +64,8 @@ fault_realloc(void *ctx, void *p, size_t old_size, size_t new_size)
     if (must_fail(f) || new_size > SIZE_MAX - HEAD_SIZE) {
         return NULL;
     }
-    uint8_t *block = f->inner->mem.realloc(f->inner->mem.ctx, NULL, 0, new_size + HEAD_SIZE);
+    uint8_t *block =
+        f->inner->mem.realloc(f->inner->mem.ctx, NULL, 0, new_size + HEAD_SIZE);
     if (block == NULL) {
         return NULL;
     }

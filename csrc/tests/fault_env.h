@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An environment whose allocator fails on request and counts what is in use. Files, clocks
- * and randomness are those of the environment it wraps.
+/* An environment whose allocator fails on request and counts what is in use. Files,
+ * clocks and randomness are those of the environment it wraps.
  *
  *     fault_env f;
  *     fault_env_init(&f, la_env_system());
@@ -11,8 +11,9 @@
  *         if (!fault_env_fired(&f)) { break; }     every allocation had its turn
  *     }
  *
- * Each block knows its size: giving back another size, or a block twice, stops the test.
- * Growing always moves, so that a pointer kept from before shows up under ASAN. */
+ * Each block knows its size: giving back another size, or a block twice, stops the
+ * test. Growing always moves, so that a pointer kept from before shows up under ASAN.
+ */
 #ifndef LA_TESTS_FAULT_ENV_H
 #define LA_TESTS_FAULT_ENV_H
 
@@ -32,8 +33,8 @@ typedef struct fault_env {
 } fault_env;
 
 void fault_env_init(fault_env *f, const la_env *inner);
-/* The n-th allocation or growth from now on fails, n >= 1; then also all later ones when
- * `forever`. n 0: none fails. */
+/* The n-th allocation or growth from now on fails, n >= 1; then also all later ones
+ * when `forever`. n 0: none fails. */
 void fault_env_fail_at(fault_env *f, uint64_t n, bool forever);
 bool fault_env_fired(const fault_env *f); /* a failure happened since fail_at */
 uint64_t fault_env_in_use(const fault_env *f);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A file system in memory that loses what was not synced. The model stands in sim_env.h.
+/* A file system in memory that loses what was not synced. The model stands in
+ * sim_env.h.
  *
  *   call --> cache image        what all calls see
  *        \-> atoms, in order --fdatasync / sync_dir--> durable image
@@ -8,9 +9,10 @@
  * Invariants
  *  1. Without a failed sync, durable image + all atoms == cache image.
  *  2. Bytes of an image beyond its size are zero.
- *  3. File descriptors are never reused, also not over a reboot: a stale one gets EBADF.
- *  4. A file that was ever mapped shared keeps its cache buffer in place; stores made through
- *     the mapping become atoms when somebody looks (sync, crash, clone).
+ *  3. File descriptors are never reused, also not over a reboot: a stale one gets
+ *     EBADF.
+ *  4. A file that was ever mapped shared keeps its cache buffer in place; stores made
+ *     through the mapping become atoms when somebody looks (sync, crash, clone).
  */
 #include "sim_env.h"
 
@@ -124,6 +126,14 @@ static void *
 resized(void *p, size_t count, size_t size)
 {
     return need(realloc(p, count == 0 ? 1 : count * size));
+}
+
+/* Room for one more than `count`; lists double, as a long test opens many files. */
+static void *
+grown(void *p, size_t count, size_t size)
+{
+    bool full = (count & (count - 1)) == 0; /* 0 or a power of two */
+    return full ? resized(p, count == 0 ? 1 : 2 * count, size) : p;
 }
 
 static char *
@@ -267,7 +277,8 @@ add_sector(sim *s, node *nd, uint64_t sector)
 }
 
 static void
-add_name(sim *s, node *nd, atom_kind kind, const char *name, const char *other, uint32_t to)
+add_name(sim *s, node *nd, atom_kind kind, const char *name, const char *other,
+         uint32_t to)
 {
     atom *a = atom_add(s, nd, kind, 0);
     a->name = text_copy(name);
@@ -363,8 +374,8 @@ apply_file(const sim *s, const node *nd, image *im, const fate *fates, bool stal
         if (a->kind == ATOM_WRITE && (fates == NULL || fates[i].kept)) {
             size_t end = ((size_t)a->place + 1) * SECTOR;
             image_room(im, end);
-            write_sector(im->data + end - SECTOR, a->data, fates == NULL ? 0 : fates[i].tear,
-                         rng);
+            write_sector(im->data + end - SECTOR, a->data,
+                         fates == NULL ? 0 : fates[i].tear, rng);
             high = end > high ? end : high;
         }
     }
@@ -428,7 +439,7 @@ collect_all(sim *s)
 
 /* --------------------------------------------------------------------- gates */
 
-/* At the start of each call: counts it, and says whether it fails. `scopes` has bits. */
+/* At the start of each call: counts it, and says whether it fails. `scopes`: bits. */
 static int
 enter(sim *s, unsigned scopes)
 {
@@ -474,14 +485,15 @@ file_of(const sim *s, int fd)
 static uint32_t
 node_add(sim *s, bool folder)
 {
-    s->nodes = resized(s->nodes, s->node_count + 1, sizeof *s->nodes);
+    s->nodes = grown(s->nodes, s->node_count, sizeof *s->nodes);
     memset(&s->nodes[s->node_count], 0, sizeof *s->nodes);
     s->nodes[s->node_count].folder = folder;
     return (uint32_t)s->node_count++;
 }
 
-/* Walks `path`. *parent: the folder of its last name, `name`: that name ("" for the root).
- * 0, -ENOENT, -ENOTDIR, -ENAMETOOLONG or -EINVAL for what is not simulated (".."). */
+/* Walks `path`. *parent: the folder of its last name, `name`: that name ("" for the
+ * root). 0, -ENOENT, -ENOTDIR, -ENAMETOOLONG or -EINVAL for what is not simulated
+ * (".."). */
 static int
 walk(const sim *s, const char *path, uint32_t *parent, char name[NAME_BYTES_MAX + 1])
 {
@@ -589,7 +601,7 @@ open_locked(sim *s, const char *path, int flags)
         nd->cache.size = 0;
         atom_add(s, nd, ATOM_CUT, 0);
     }
-    s->files = resized(s->files, s->file_count + 1, sizeof *s->files);
+    s->files = grown(s->files, s->file_count, sizeof *s->files);
     open_file *f = &s->files[s->file_count];
     memset(f, 0, sizeof *f);
     f->node = (uint32_t)at;
@@ -718,7 +730,8 @@ pwrite_locked(sim *s, int fd, const void *from, size_t size, uint64_t byte)
         return rc < 0 ? rc : -ENOSPC; /* the mapping fixes the size */
     }
     if (rc < 0) {
-        if (!s->crashed && !was_crashed && size > 0) { /* an injected error: a part may be in */
+        if (!s->crashed && !was_crashed &&
+            size > 0) { /* an injected error: a part may be in */
             size_t part = (size_t)below(&s->rng, size + 1);
             write_cache(s, nd, from, fits_space(s, nd, byte, part), byte);
         }
@@ -765,7 +778,8 @@ sim_fdatasync(void *ctx, int fd)
         atoms_drop(nd);
     }
     else if (!s->crashed) {
-        /* The pages are marked clean all the same: what they hold is lost to later syncs. */
+        /* The pages are marked clean all the same: what they hold is lost to later
+         * syncs. */
         collect_stores(s, &s->nodes[f->node]);
         atoms_drop(&s->nodes[f->node]);
     }
@@ -899,10 +913,11 @@ sim_file_size(void *ctx, int fd)
     return size;
 }
 
-/* Names are copied first: `each` may call back into the file system. Their order is random,
- * as no file system promises one. */
+/* Names are copied first: `each` may call back into the file system. Their order is
+ * random, as no file system promises one. */
 static int
-sim_list(void *ctx, const char *path, int (*each)(void *arg, const char *name), void *arg)
+sim_list(void *ctx, const char *path, int (*each)(void *arg, const char *name),
+         void *arg)
 {
     sim *s = ctx;
     names copy = {NULL, 0};
@@ -1094,11 +1109,26 @@ static sim *
 sim_bare(uint64_t seed)
 {
     sim *s = need(calloc(1, sizeof *s));
-    la_io io = {s,           sim_open,      sim_close,   sim_pread,
-                sim_pwrite,  sim_fdatasync, sim_sync_dir, sim_rename_noreplace,
-                sim_unlink,  sim_mkdir,     sim_file_size, sim_list,
-                sim_map,     sim_unmap,     sim_map_shared, sim_lock,
-                sim_same_file, sim_wall_us, sim_mono_ns, sim_random};
+    la_io io = {s,
+                sim_open,
+                sim_close,
+                sim_pread,
+                sim_pwrite,
+                sim_fdatasync,
+                sim_sync_dir,
+                sim_rename_noreplace,
+                sim_unlink,
+                sim_mkdir,
+                sim_file_size,
+                sim_list,
+                sim_map,
+                sim_unmap,
+                sim_map_shared,
+                sim_lock,
+                sim_same_file,
+                sim_wall_us,
+                sim_mono_ns,
+                sim_random};
     s->env.io = io;
     s->env.mem = la_env_system()->mem;
     pthread_mutex_init(&s->mutex, NULL);
@@ -1177,7 +1207,11 @@ sim_like(const sim *s)
     to->mono_ns = s->mono_ns;
     to->short_transfers = s->short_transfers;
     memcpy(to->calls, s->calls, sizeof to->calls);
-    to->nodes = resized(NULL, s->node_count, sizeof *to->nodes);
+    size_t room = 1; /* as `grown` expects */
+    while (room < s->node_count) {
+        room *= 2;
+    }
+    to->nodes = resized(NULL, room, sizeof *to->nodes);
     memset(to->nodes, 0, s->node_count * sizeof *to->nodes);
     to->node_count = s->node_count;
     return to;
@@ -1281,7 +1315,8 @@ random_tear(uint64_t *rng)
 static void
 decide_by_coins(const sim *s, pending *list, size_t count, uint64_t *rng)
 {
-    /* Eighths; each file and folder has its own, so that some sync well and others do not. */
+    /* Eighths; each file and folder has its own, so that some sync well and others do
+     * not. */
     static const uint8_t densities[] = {0, 1, 4, 7, 8, 4};
     uint8_t *eighths = need(malloc(s->node_count));
     for (size_t i = 0; i < s->node_count; i++) {
@@ -1444,7 +1479,7 @@ sim_reboot(sim *s, uint64_t variant)
     s->node_count = after->node_count;
     s->rng = after->rng;
     s->fd_base = after->fd_base;
-    s->file_count = 0;
+    s->file_count = 0; /* `grown` starts small again */
     after->nodes = NULL;
     after->node_count = 0;
     sim_free(after);
@@ -1577,10 +1612,11 @@ dump_folder(const sim *s, uint32_t at, unsigned depth, FILE *to)
     for (size_t i = 0; i < nd->cache_names.count; i++) {
         uint32_t child = nd->cache_names.at[i].node;
         const node *c = &s->nodes[child];
-        const name_entry *durable = names_find(&nd->durable_names, nd->cache_names.at[i].name);
+        const name_entry *durable =
+            names_find(&nd->durable_names, nd->cache_names.at[i].name);
         fprintf(to, "%*s%s%s  node %u  %zu bytes (%zu durable)  %zu atoms%s\n",
-                (int)(2 * depth), "", nd->cache_names.at[i].name, c->folder ? "/" : "", child,
-                c->cache.size, c->durable.size, c->atom_count,
+                (int)(2 * depth), "", nd->cache_names.at[i].name, c->folder ? "/" : "",
+                child, c->cache.size, c->durable.size, c->atom_count,
                 durable != NULL && durable->node == child ? "" : "  name not durable");
         if (c->folder) {
             dump_folder(s, child, depth + 1, to);

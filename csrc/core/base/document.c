@@ -16,9 +16,11 @@
  *      96    -  body, to the end of the file
  *
  * Invariants
- *  1. A document's name appears only when its bytes are durable, and never changes after.
+ *  1. A document's name appears only when its bytes are durable, and never changes
+ *     after.
  *  2. No length is believed before the header's CRC was checked.
- *  3. Something wrong under a final name is damage: never debris of a crash, never skipped.
+ *  3. Something wrong under a final name is damage: never debris of a crash, never
+ *     skipped.
  */
 #include "base/document.h"
 
@@ -62,7 +64,8 @@ file_name(char name[64], la_doc_kind kind, uint64_t number)
 }
 
 void
-la_doc_path(char *path, size_t size, const char *folder, la_doc_kind kind, uint64_t number)
+la_doc_path(char *path, size_t size, const char *folder, la_doc_kind kind,
+            uint64_t number)
 {
     char name[64];
     file_name(name, kind, number);
@@ -105,9 +108,9 @@ put_header(la_buf *file, la_doc_kind kind, const uint8_t uuid[16], uint64_t numb
 }
 
 la_status
-la_doc_write(const la_env *env, const char *folder, la_doc_kind kind, const uint8_t uuid[16],
-             uint64_t number, const la_doc_id *previous, const char *body, size_t size,
-             la_doc_id *id, la_error *err)
+la_doc_write(const la_env *env, const char *folder, la_doc_kind kind,
+             const uint8_t uuid[16], uint64_t number, const la_doc_id *previous,
+             const char *body, size_t size, la_doc_id *id, la_error *err)
 {
     if (size > LA_JSON_BYTES_MAX) {
         return la_fail(err, LA_INVALID,
@@ -155,20 +158,21 @@ check_header(reading *r, const uint8_t *h, la_error *err)
 {
     const char *path = r->path;
     if (memcmp(h, magic, sizeof magic) != 0) {
-        return la_fail_damaged(err, path, 0, "could not read \"%s\": wrong magic", path);
+        return la_fail_damaged(err, path, 0, "could not read \"%s\": wrong magic",
+                               path);
     }
     uint32_t crc = la_crc32c(0, h, 92);
     if (crc != la_load_u32(h + 92)) {
-        return la_fail_damaged(err, path, 92,
-                               "could not read \"%s\": header checksum is %08x, not %08x",
-                               path, la_load_u32(h + 92), crc);
+        return la_fail_damaged(
+            err, path, 92, "could not read \"%s\": header checksum is %08x, not %08x",
+            path, la_load_u32(h + 92), crc);
     }
     unsigned version = h[8] | (unsigned)h[9] << 8;
     if (version > FORMAT_VERSION) {
-        la_status status =
-            la_fail(err, LA_NEWER,
-                    "could not read \"%s\": written as format %u, this program knows %u",
-                    path, version, FORMAT_VERSION);
+        la_status status = la_fail(
+            err, LA_NEWER,
+            "could not read \"%s\": written as format %u, this program knows %u", path,
+            version, FORMAT_VERSION);
         la_error_path(err, path);
         la_error_hint(err, "use a newer lambdaarch");
         return status;
@@ -179,27 +183,29 @@ check_header(reading *r, const uint8_t *h, la_error *err)
     }
     unsigned kind = h[10] | (unsigned)h[11] << 8;
     if (kind != (unsigned)r->kind) {
-        return la_fail_damaged(err, path, 10, "could not read \"%s\": kind %u, not %u", path,
-                               kind, (unsigned)r->kind);
+        return la_fail_damaged(err, path, 10, "could not read \"%s\": kind %u, not %u",
+                               path, kind, (unsigned)r->kind);
     }
     if (la_load_u32(h + 12) != 0) {
-        return la_fail_damaged(err, path, 12, "could not read \"%s\": flags %08x, not 0",
-                               path, la_load_u32(h + 12));
+        return la_fail_damaged(err, path, 12,
+                               "could not read \"%s\": flags %08x, not 0", path,
+                               la_load_u32(h + 12));
     }
     if (r->uuid != NULL && memcmp(h + 16, r->uuid, 16) != 0) {
         char found[33], wanted[33];
         la_hex(h + 16, 16, found);
         la_hex(r->uuid, 16, wanted);
-        return la_fail_damaged(err, path, 16, "could not read \"%s\": uuid %s, not %s", path,
-                               found, wanted);
+        return la_fail_damaged(err, path, 16, "could not read \"%s\": uuid %s, not %s",
+                               path, found, wanted);
     }
     if (la_load_u64(h + 32) != r->number) {
-        return la_fail_damaged(err, path, 32, "could not read \"%s\": number %llu inside",
-                               path, (unsigned long long)la_load_u64(h + 32));
+        return la_fail_damaged(err, path, 32,
+                               "could not read \"%s\": number %llu inside", path,
+                               (unsigned long long)la_load_u64(h + 32));
     }
     if (la_load_u32(h + 88) != 0) {
-        return la_fail_damaged(err, path, 88, "could not read \"%s\": reserved bytes set",
-                               path);
+        return la_fail_damaged(err, path, 88,
+                               "could not read \"%s\": reserved bytes set", path);
     }
     r->body_size = la_load_u64(h + 40);
     r->body_hash = la_load_u64(h + 80);
@@ -207,8 +213,8 @@ check_header(reading *r, const uint8_t *h, la_error *err)
         bool longer = r->body_size < r->file_size - HEADER_SIZE;
         return la_fail_damaged(
             err, path, longer ? HEADER_SIZE + r->body_size : r->file_size,
-            "could not read \"%s\": %llu bytes, but its header says a body of %llu", path,
-            (unsigned long long)r->file_size, (unsigned long long)r->body_size);
+            "could not read \"%s\": %llu bytes, but its header says a body of %llu",
+            path, (unsigned long long)r->file_size, (unsigned long long)r->body_size);
     }
     return LA_OK;
 }
@@ -219,21 +225,21 @@ check_expected(const reading *r, const la_doc_id *found, const la_doc_id *expect
 {
     const char *path = r->path;
     if (found->size != expect->size) {
-        return la_fail_damaged(err, path, found->size < expect->size ? found->size
-                                                                     : expect->size,
-                               "could not read \"%s\": %llu bytes, but it was published "
-                               "with %llu",
-                               path, (unsigned long long)found->size,
-                               (unsigned long long)expect->size);
+        return la_fail_damaged(
+            err, path, found->size < expect->size ? found->size : expect->size,
+            "could not read \"%s\": %llu bytes, but it was published "
+            "with %llu",
+            path, (unsigned long long)found->size, (unsigned long long)expect->size);
     }
     if (memcmp(found->digest, expect->digest, 32) != 0) {
         char is[65], was[65];
         la_hex(found->digest, 32, is);
         la_hex(expect->digest, 32, was);
-        return la_fail_damaged(err, path, 0,
-                               "could not read \"%s\": its SHA-256 is %.16s..., but %.16s... "
-                               "was published",
-                               path, is, was);
+        return la_fail_damaged(
+            err, path, 0,
+            "could not read \"%s\": its SHA-256 is %.16s..., but %.16s... "
+            "was published",
+            path, is, was);
     }
     return LA_OK;
 }
@@ -249,14 +255,16 @@ read_open_file(reading *r, int fd, la_buf *file, la_error *err)
     }
     r->file_size = (uint64_t)file_size;
     if (r->file_size < HEADER_SIZE) {
-        return la_fail_damaged(err, r->path, r->file_size,
-                               "could not read \"%s\": it ends inside its header at byte %llu",
-                               r->path, (unsigned long long)r->file_size);
+        return la_fail_damaged(
+            err, r->path, r->file_size,
+            "could not read \"%s\": it ends inside its header at byte %llu", r->path,
+            (unsigned long long)r->file_size);
     }
     if (r->file_size > HEADER_SIZE + LA_JSON_BYTES_MAX) {
-        return la_fail_damaged(err, r->path, HEADER_SIZE + LA_JSON_BYTES_MAX,
-                               "could not read \"%s\": %llu bytes is more than a document has",
-                               r->path, (unsigned long long)r->file_size);
+        return la_fail_damaged(
+            err, r->path, HEADER_SIZE + LA_JSON_BYTES_MAX,
+            "could not read \"%s\": %llu bytes is more than a document has", r->path,
+            (unsigned long long)r->file_size);
     }
     uint8_t header[HEADER_SIZE];
     la_status status = la_file_read(r->env, fd, r->path, header, HEADER_SIZE, 0, err);
@@ -273,51 +281,43 @@ read_open_file(reading *r, int fd, la_buf *file, la_error *err)
         return la_fail_nomem(err, HEADER_SIZE + body_size);
     }
     memcpy(room, header, HEADER_SIZE);
-    status = la_file_read(r->env, fd, r->path, room + HEADER_SIZE, body_size, HEADER_SIZE,
-                          err);
+    status = la_file_read(r->env, fd, r->path, room + HEADER_SIZE, body_size,
+                          HEADER_SIZE, err);
     if (status != LA_OK) {
         return status;
     }
     if (la_xxh3(room + HEADER_SIZE, body_size, r->number) != r->body_hash) {
-        return la_fail_damaged(err, r->path, HEADER_SIZE,
-                               "could not read \"%s\": the body does not match its checksum",
-                               r->path);
+        return la_fail_damaged(
+            err, r->path, HEADER_SIZE,
+            "could not read \"%s\": the body does not match its checksum", r->path);
     }
     file->size += HEADER_SIZE + body_size;
     return LA_OK;
 }
 
-static int
-open_to_read(const la_env *env, const char *path)
-{
-    int fd = -EINTR;
-    for (int i = 0; i < 1000 && fd == -EINTR; i++) {
-        fd = env->io.open(env->io.ctx, path, O_RDONLY, 0);
-    }
-    return fd;
-}
-
 la_status
-la_doc_read(const la_env *env, const char *folder, la_doc_kind kind, const uint8_t uuid[16],
-            uint64_t number, const la_doc_id *expect, la_buf *file, const char **body,
-            size_t *body_size, la_doc_id *id, la_error *err)
+la_doc_read(const la_env *env, const char *folder, la_doc_kind kind,
+            const uint8_t uuid[16], uint64_t number, const la_doc_id *expect,
+            la_buf *file, const char **body, size_t *body_size, la_doc_id *id,
+            la_error *err)
 {
     char path[LA_PATH_BYTES_MAX];
     la_status status = checked_path(path, folder, kind, number, err);
     if (status != LA_OK) {
         return status;
     }
-    int fd = open_to_read(env, path);
+    int fd = la_file_open(env, path, O_RDONLY);
     if (fd == -ENOENT) {
-        status = la_fail(err, LA_NOT_FOUND, "could not read \"%s\": there is no such file",
-                         path);
+        status = la_fail(err, LA_NOT_FOUND,
+                         "could not read \"%s\": there is no such file", path);
         la_error_path(err, path);
         return status;
     }
     if (fd < 0) {
         return la_fail_os(err, -fd, path, "could not open \"%s\"", path);
     }
-    reading r = {.env = env, .path = path, .kind = kind, .uuid = uuid, .number = number};
+    reading r = {
+        .env = env, .path = path, .kind = kind, .uuid = uuid, .number = number};
     la_buf_clear(file);
     status = read_open_file(&r, fd, file, err);
     env->io.close(env->io.ctx, fd);
@@ -396,8 +396,9 @@ la_doc_newest(const la_env *env, const char *folder, la_doc_kind kind, uint64_t 
     newest n = {kind, 0};
     int rc = env->io.list(env->io.ctx, folder, newest_each, &n);
     if (rc == -ENOENT) {
-        la_status status = la_fail(err, LA_NOT_FOUND,
-                                   "could not list \"%s\": there is no such folder", folder);
+        la_status status =
+            la_fail(err, LA_NOT_FOUND, "could not list \"%s\": there is no such folder",
+                    folder);
         la_error_path(err, folder);
         return status;
     }
@@ -433,12 +434,13 @@ prune_each(void *arg, const char *name)
 }
 
 static void
-unlink_all(const la_env *env, const char *folder, la_doc_kind kind, const la_buf *numbers,
-           const char *suffix)
+unlink_all(const la_env *env, const char *folder, la_doc_kind kind,
+           const la_buf *numbers, const char *suffix)
 {
     for (size_t at = 0; at + 8 <= numbers->size; at += 8) {
         char path[LA_PATH_BYTES_MAX];
-        la_doc_path(path, sizeof path - 8, folder, kind, la_load_u64(numbers->data + at));
+        la_doc_path(path, sizeof path - 8, folder, kind,
+                    la_load_u64(numbers->data + at));
         if (path[0] != '\0') {
             strcat(path, suffix);
             env->io.unlink(env->io.ctx, path); /* a leftover costs only space */
@@ -450,7 +452,8 @@ void
 la_doc_prune(const la_env *env, const char *folder, la_doc_kind kind, uint64_t number,
              uint64_t kept)
 {
-    /* Names first, unlinks after: a folder that changes while it is listed may skip names. */
+    /* Names first, unlinks after: a folder that changes while it is listed may skip
+     * names. */
     pruning p = {.kind = kind, .below = number > kept ? number - kept : 0};
     la_buf_init(&p.old, env);
     la_buf_init(&p.tmp, env);

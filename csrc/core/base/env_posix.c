@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* la_env_system: POSIX files, malloc, the system's clocks. The only file of the core that
- * calls the operating system for I/O, time, randomness or memory.
+/* la_env_system: POSIX files, malloc, the system's clocks. The only file of the core
+ * that calls the operating system for I/O, time, randomness or memory.
  *
  * Each function is one system call where it can be; interrupted and short transfers are
  * looped over in base/file.c. `list` returns what `each` returned when it stopped. */
@@ -127,7 +127,8 @@ posix_file_size(void *ctx, int fd)
 }
 
 static int
-posix_list(void *ctx, const char *path, int (*each)(void *arg, const char *name), void *arg)
+posix_list(void *ctx, const char *path, int (*each)(void *arg, const char *name),
+           void *arg)
 {
     (void)ctx;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -197,8 +198,8 @@ posix_map_shared(void *ctx, int fd, size_t size, bool writable, void **out)
     return 0;
 }
 
-/* Open file description locks: they belong to this open file, so closing another handle of
- * the same file does not drop them, as it would with plain POSIX locks. */
+/* Open file description locks: they belong to this open file, so closing another handle
+ * of the same file does not drop them, as it would with plain POSIX locks. */
 static int
 posix_lock(void *ctx, int fd, bool exclusive)
 {

@@ -2,8 +2,9 @@
 /* Filling in la_error.
  *
  * Invariants
- *  1. A filled error never keeps anything of an earlier one, except through its own text:
- *     arguments may point into `err` itself, so text is formatted aside and copied last.
+ *  1. A filled error never keeps anything of an earlier one, except by its own
+ *     text: arguments may point into `err` itself, so text is formatted aside, and
+ *     copied last.
  *  2. Text that does not fit is cut between characters, never inside one.
  */
 #include "base/error.h"
@@ -32,7 +33,8 @@ cut_to_characters(char *text)
 {
     size_t size = strlen(text);
     size_t start = size;
-    while (start > 0 && size - start < 4 && ((uint8_t)text[start - 1] & 0xC0u) == 0x80u) {
+    while (start > 0 && size - start < 4 &&
+           ((uint8_t)text[start - 1] & 0xC0u) == 0x80u) {
         start--;
     }
     if (start == 0) {

@@ -5,11 +5,12 @@
 
 #include "lambdaarch.h"
 
-/* Fills `err` (may be NULL) and returns `status`, so that `return la_fail(...)` reads well.
- * Text: what could not be done, to what, why; lower case, no full stop, values quoted. */
-LA_MUST_CHECK la_status la_fail(la_error *err, la_status status, const char *format, ...)
-    LA_PRINTF(3, 4);
-/* As la_fail, with the status, errno and retriability that follow from `os_errno` (> 0):
+/* Fills `err` (may be NULL) and returns `status`, so that `return la_fail(...)` reads
+ * well. Text: what could not be done, to what, why; lower case, no full stop, values
+ * quoted. */
+LA_MUST_CHECK la_status la_fail(la_error *err, la_status status, const char *format,
+                                ...) LA_PRINTF(3, 4);
+/* As la_fail, with the status, errno and retriability following from `os_errno` (> 0):
  * ENOSPC, EDQUOT -> FULL; EROFS, EACCES -> READONLY; ENOMEM -> NOMEM; else IO. Appends
  * ": <strerror>". `path` may be NULL. */
 LA_MUST_CHECK la_status la_fail_os(la_error *err, int os_errno, const char *path,

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whole transfers over la_io.
  *
- * Interrupted calls are repeated, but not for ever; syncs and renames never are: after a
- * failed sync nobody knows what is on disk, and a repeated rename would meet its own success.
+ * Interrupted calls are repeated, but not for ever; syncs and renames never are: after
+ * a failed sync nobody knows what is on disk, and a repeated rename would meet its own
+ * success.
  *
  * Publishing: tmp --write, fdatasync--> whole file under a name nobody reads
  *                 --rename, no replace--> visible --sync folder--> durable
- * A crash before the rename leaves only the tmp file, which the next publisher overwrites.
- * One publisher per name at a time: callers hold a lock. */
+ * A crash before the rename leaves only the tmp file, which the next publisher
+ * overwrites. One publisher per name at a time: callers hold a lock. */
 #include "base/file.h"
 
 #include <errno.h>
@@ -17,11 +18,12 @@
 #include "base/error.h"
 #include "base/limits.h"
 
-/* Interruptions in a row before a call counts as failed: a signal storm is no reason to hang. */
+/* Interruptions in a row before a call counts as failed: a signal storm is no reason to
+ * hang. */
 #define INTERRUPTS_MAX 1000
 
-static int
-open_file(const la_env *env, const char *path, int flags)
+int
+la_file_open(const la_env *env, const char *path, int flags)
 {
     int fd = -EINTR;
     for (int i = 0; i < INTERRUPTS_MAX && fd == -EINTR; i++) {
@@ -44,20 +46,20 @@ la_file_read(const la_env *env, int fd, const char *path, void *to, size_t size,
             continue;
         }
         if (n < 0) {
-            la_status status = la_fail_os(err, (int)-n, path,
-                                          "could not read \"%s\" at byte %llu", path,
-                                          (unsigned long long)place);
+            la_status status =
+                la_fail_os(err, (int)-n, path, "could not read \"%s\" at byte %llu",
+                           path, (unsigned long long)place);
             if (err != NULL) {
                 err->byte = place;
             }
             return status;
         }
         if (n == 0) {
-            return la_fail_damaged(err, path, place,
-                                   "could not read %zu bytes at byte %llu of \"%s\": the "
-                                   "file ends at byte %llu",
-                                   size, (unsigned long long)byte, path,
-                                   (unsigned long long)place);
+            return la_fail_damaged(
+                err, path, place,
+                "could not read %zu bytes at byte %llu of \"%s\": the "
+                "file ends at byte %llu",
+                size, (unsigned long long)byte, path, (unsigned long long)place);
         }
         at += n;
         left -= (size_t)n;
@@ -67,8 +69,8 @@ la_file_read(const la_env *env, int fd, const char *path, void *to, size_t size,
 }
 
 la_status
-la_file_write(const la_env *env, int fd, const char *path, const void *from, size_t size,
-              uint64_t byte, la_error *err)
+la_file_write(const la_env *env, int fd, const char *path, const void *from,
+              size_t size, uint64_t byte, la_error *err)
 {
     const uint8_t *at = from;
     size_t left = size;
@@ -101,9 +103,11 @@ load_open_file(const la_env *env, int fd, const char *path, la_buf *to, la_error
 {
     int64_t size = env->io.file_size(env->io.ctx, fd);
     if (size < 0) {
-        return la_fail_os(err, (int)-size, path, "could not get the size of \"%s\"", path);
+        return la_fail_os(err, (int)-size, path, "could not get the size of \"%s\"",
+                          path);
     }
-    uint8_t *room = (uint64_t)size > SIZE_MAX / 2 ? NULL : la_buf_room(to, (size_t)size);
+    uint8_t *room =
+        (uint64_t)size > SIZE_MAX / 2 ? NULL : la_buf_room(to, (size_t)size);
     if (room == NULL) {
         return la_fail_nomem(err, (size_t)size);
     }
@@ -117,10 +121,10 @@ load_open_file(const la_env *env, int fd, const char *path, la_buf *to, la_error
 la_status
 la_file_load(const la_env *env, const char *path, la_buf *to, la_error *err)
 {
-    int fd = open_file(env, path, O_RDONLY);
+    int fd = la_file_open(env, path, O_RDONLY);
     if (fd == -ENOENT) {
-        la_status status = la_fail(err, LA_NOT_FOUND,
-                                   "could not read \"%s\": there is no such file", path);
+        la_status status = la_fail(
+            err, LA_NOT_FOUND, "could not read \"%s\": there is no such file", path);
         la_error_path(err, path);
         return status;
     }
@@ -136,7 +140,7 @@ static la_status
 write_whole(const la_env *env, const char *path, const void *data, size_t size,
             la_error *err)
 {
-    int fd = open_file(env, path, O_RDWR | O_CREAT | O_TRUNC);
+    int fd = la_file_open(env, path, O_RDWR | O_CREAT | O_TRUNC);
     if (fd < 0) {
         return la_fail_os(err, -fd, path, "could not create \"%s\"", path);
     }
@@ -149,7 +153,8 @@ write_whole(const la_env *env, const char *path, const void *data, size_t size,
     }
     env->io.close(env->io.ctx, fd);
     if (status != LA_OK) {
-        /* A fresh inode next time: after a failed sync its pages may look clean and are not. */
+        /* A fresh inode next time: after a failed sync its pages may look clean and are
+         * not. */
         env->io.unlink(env->io.ctx, path);
     }
     return status;
@@ -164,7 +169,8 @@ sync_published(const la_env *env, const char *folder, const char *path, la_error
     }
     /* The name is there for readers now, but may be gone after a power cut. */
     la_status status = la_fail_os(
-        err, -rc, path, "could not sync folder \"%s\" after publishing \"%s\"", folder, path);
+        err, -rc, path, "could not sync folder \"%s\" after publishing \"%s\"", folder,
+        path);
     (void)status;
     if (err != NULL) {
         err->status = LA_UNKNOWN;
@@ -174,8 +180,8 @@ sync_published(const la_env *env, const char *folder, const char *path, la_error
 }
 
 la_status
-la_file_publish(const la_env *env, const char *folder, const char *name, const void *data,
-                size_t size, la_error *err)
+la_file_publish(const la_env *env, const char *folder, const char *name,
+                const void *data, size_t size, la_error *err)
 {
     char path[LA_PATH_BYTES_MAX];
     char tmp[LA_PATH_BYTES_MAX];
@@ -193,13 +199,14 @@ la_file_publish(const la_env *env, const char *folder, const char *name, const v
     int rc = env->io.rename_noreplace(env->io.ctx, tmp, path);
     if (rc < 0) {
         if (rc == -EEXIST) {
-            status = la_fail(err, LA_CONFLICT,
-                             "could not publish \"%s\": a file of that name exists", path);
+            status =
+                la_fail(err, LA_CONFLICT,
+                        "could not publish \"%s\": a file of that name exists", path);
             la_error_path(err, path);
         }
         else {
-            status = la_fail_os(err, -rc, path, "could not rename \"%s\" to \"%s\"", tmp,
-                                path);
+            status = la_fail_os(err, -rc, path, "could not rename \"%s\" to \"%s\"",
+                                tmp, path);
         }
         env->io.unlink(env->io.ctx, tmp);
         return status;
@@ -234,7 +241,8 @@ la_file_mkdir(const la_env *env, const char *path, la_error *err)
 {
     char parent[LA_PATH_BYTES_MAX];
     if (strlen(path) >= sizeof parent) {
-        return la_fail_os(err, ENAMETOOLONG, path, "could not make folder \"%s\"", path);
+        return la_fail_os(err, ENAMETOOLONG, path, "could not make folder \"%s\"",
+                          path);
     }
     int rc = env->io.mkdir(env->io.ctx, path, 0700);
     if (rc < 0 && rc != -EEXIST) {
@@ -256,9 +264,10 @@ la_path_join(char *path, size_t size, const char *a, const char *b, la_error *er
     size_t b_size = strlen(b);
     bool slash = a_size > 0 && a[a_size - 1] != '/';
     if (a_size >= size || b_size >= size - a_size || b_size + slash >= size - a_size) {
-        return la_fail(err, LA_INVALID,
-                       "could not use path \"%.100s\" with \"%.100s\": longer than %zu bytes",
-                       a, b, size - 1);
+        return la_fail(
+            err, LA_INVALID,
+            "could not use path \"%.100s\" with \"%.100s\": longer than %zu bytes", a,
+            b, size - 1);
     }
     memmove(path, a, a_size);
     if (slash) {

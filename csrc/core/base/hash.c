@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checksums and digests.
  *
- * CRC-32C (Castagnoli, reflected polynomial 0x82F63B78) in the usual form: seed 0 starts,
- * la_crc32c(la_crc32c(0, a), b) == la_crc32c(0, ab). SSE4.2 has it as an instruction, looked
- * for once at run time; elsewhere eight tables take eight bytes a step ("slicing by 8").
+ * CRC-32C (Castagnoli, reflected polynomial 0x82F63B78) in the usual form: seed 0
+ * starts, la_crc32c(la_crc32c(0, a), b) == la_crc32c(0, ab). SSE4.2 has it as an
+ * instruction, looked for once at run time; elsewhere eight tables take eight bytes a
+ * step ("slicing by 8").
  *
  * XXH3 comes inlined from the xxHash header: short keys then cost no call.
  *
- * SHA-256 comes from OpenSSL, which uses the processor's instructions. OpenSSL allocates and
- * may be refused memory; then the plain code below gives the same digest, so la_sha256 cannot
- * fail. */
+ * SHA-256 comes from OpenSSL, which uses the processor's instructions. OpenSSL
+ * allocates and may be refused memory; then the plain code below gives the same digest,
+ * so la_sha256 cannot fail. */
 #include "base/hash.h"
 
 #include <openssl/evp.h>
@@ -158,8 +159,8 @@ sha_block(uint32_t state[8], const uint8_t block[64])
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
     uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
     for (int i = 0; i < 64; i++) {
-        uint32_t t1 = h + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) + ((e & f) ^ (~e & g)) +
-                      sha_k[i] + w[i];
+        uint32_t t1 = h + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) +
+                      ((e & f) ^ (~e & g)) + sha_k[i] + w[i];
         uint32_t t2 =
             (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
         h = g;
@@ -227,7 +228,8 @@ la_sha256(const void *data, size_t size, uint8_t digest[32])
     pthread_once(&sha_once, sha_init);
     unsigned written = 0;
     if (sha_method == NULL ||
-        EVP_Digest(data, size, digest, &written, sha_method, NULL) != 1 || written != 32) {
+        EVP_Digest(data, size, digest, &written, sha_method, NULL) != 1 ||
+        written != 32) {
         la_sha256_portable(data, size, digest);
     }
 }

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON for our own documents.
  *
- * Strict RFC 8259: UTF-8 is checked, numbers have their JSON form, nothing follows the value.
- * Integers without fraction or exponent are exact: LA_J_INT or LA_J_UINT, beyond 64 bits they
- * are refused rather than rounded. A float too large for a double is refused too.
+ * Strict RFC 8259: UTF-8 is checked, numbers have their JSON form, nothing follows the
+ * value. Integers without fraction or exponent are exact: LA_J_INT or LA_J_UINT, beyond
+ * 64 bits they are refused rather than rounded. A float too large for a double is
+ * refused too.
  *
  * Invariants
- *  1. Depth is at most LA_DEPTH_MAX, so recursion is bounded; text at most LA_JSON_BYTES_MAX.
+ *  1. Depth is at most LA_DEPTH_MAX, so recursion is bounded; text at most
+ *     LA_JSON_BYTES_MAX.
  *  2. Members keep their given order; no two of one object have the same name.
- *  3. la_json_put(la_json_parse(la_json_put(x))) gives the same bytes: one value, one text.
+ *  3. la_json_put(la_json_parse(la_json_put(x))) gives the same bytes: one value, one
+ *     text.
  *  4. No function looks at the process's locale.
  *
- * While a list is parsed, its items wait on a stack shared by all levels and are copied to the
- * arena when the list ends:   stack: [outer items ...][inner items ...]
+ * While a list is parsed, its items wait on a stack shared by all levels and are copied
+ * to the arena when the list ends:   stack: [outer items ...][inner items ...]
  */
 #include "base/json.h"
 
@@ -173,8 +176,8 @@ parse_number(parser *p, la_json *out)
     return whole ? parse_integer(p, start, out) : parse_float(p, start, out);
 }
 
-/* Size of the UTF-8 character at `at`, 0 when it is none (RFC 3629: no surrogates, shortest
- * form, at most U+10FFFF). */
+/* Size of the UTF-8 character at `at`, 0 when it is none (RFC 3629: no surrogates,
+ * shortest form, at most U+10FFFF). */
 static size_t
 utf8_size(const char *at, const char *end)
 {
@@ -183,8 +186,10 @@ utf8_size(const char *at, const char *end)
     if (a < 0x80) {
         return 1;
     }
-    size_t size = a >= 0xC2 && a <= 0xDF ? 2 : a >= 0xE0 && a <= 0xEF ? 3
-                : a >= 0xF0 && a <= 0xF4 ? 4 : 0;
+    size_t size = 0;
+    if (a >= 0xC2 && a <= 0xF4) {
+        size = a < 0xE0 ? 2 : a < 0xF0 ? 3 : 4;
+    }
     if (size == 0 || left < size) {
         return 0;
     }
@@ -338,7 +343,22 @@ compare_text(const la_json *a, const la_json *b)
 {
     size_t size = a->text.size < b->text.size ? a->text.size : b->text.size;
     int order = size == 0 ? 0 : memcmp(a->text.at, b->text.at, size);
-    return order != 0 ? order : (a->text.size > b->text.size) - (a->text.size < b->text.size);
+    return order != 0 ? order
+                      : (a->text.size > b->text.size) - (a->text.size < b->text.size);
+}
+
+/* Bytes of a text that an error shows: at most `most`, whole characters. */
+static int
+shown(const la_json *text, size_t most)
+{
+    size_t size = text->text.size;
+    if (size > most) {
+        size = most;
+        while (size > 0 && ((uint8_t)text->text.at[size] & 0xC0u) == 0x80u) {
+            size--;
+        }
+    }
+    return (int)size;
 }
 
 static const la_json *
@@ -355,12 +375,13 @@ sift_down(const la_json *items, uint32_t *order, uint32_t at, uint32_t count)
         if (child >= count) {
             return;
         }
-        if (child + 1 < count && compare_text(member_name(items, order[child]),
-                                              member_name(items, order[child + 1])) < 0) {
+        if (child + 1 < count &&
+            compare_text(member_name(items, order[child]),
+                         member_name(items, order[child + 1])) < 0) {
             child++;
         }
-        if (compare_text(member_name(items, order[at]), member_name(items, order[child])) >=
-            0) {
+        if (compare_text(member_name(items, order[at]),
+                         member_name(items, order[child])) >= 0) {
             return;
         }
         uint32_t swap = order[at];
@@ -406,8 +427,8 @@ check_names(parser *p, const la_json *items, uint32_t count, const char *start)
         const la_json *name = member_name(items, order[i]);
         if (compare_text(member_name(items, order[i - 1]), name) == 0) {
             char what[160];
-            snprintf(what, sizeof what, "two members named \"%.100s\" in this object",
-                     name->text.at);
+            snprintf(what, sizeof what, "two members named \"%.*s\" in this object",
+                     shown(name, 100), name->text.at);
             status = bad(p, start, what);
         }
     }
@@ -467,7 +488,8 @@ parse_items(parser *p, bool object)
         }
         skip_space(p);
         if (p->at == p->end || (*p->at != ',' && *p->at != close)) {
-            return bad(p, p->at, object ? "expected \",\" or \"}\"" : "expected \",\" or \"]\"");
+            return bad(p, p->at,
+                       object ? "expected \",\" or \"}\"" : "expected \",\" or \"]\"");
         }
         if (*p->at++ == close) {
             return LA_OK;
@@ -560,7 +582,8 @@ la_json_parse(la_arena *arena, const char *text, size_t size, const la_json **ou
                        "could not read JSON of %zu bytes: the limit is %u bytes", size,
                        LA_JSON_BYTES_MAX);
     }
-    parser p = {.arena = arena, .start = text, .at = text, .end = text + size, .err = err};
+    parser p = {
+        .arena = arena, .start = text, .at = text, .end = text + size, .err = err};
     la_buf_init(&p.stack, arena->env);
     la_json *root = la_arena_alloc(arena, sizeof *root);
     la_status status = LA_OK;
@@ -637,8 +660,9 @@ kind_text(const la_json *node)
 static la_status
 wrong_kind(const char *name, const char *expected, const la_json *found, la_error *err)
 {
-    return la_fail(err, LA_INVALID, "could not read member \"%s\": expected %s, found %s",
-                   name, expected, kind_text(found));
+    return la_fail(err, LA_INVALID,
+                   "could not read member \"%s\": expected %s, found %s", name,
+                   expected, kind_text(found));
 }
 
 la_status
@@ -654,9 +678,10 @@ la_json_u64(const la_json *object, const char *name, uint64_t *out, la_error *er
         return LA_OK;
     }
     if (node != NULL && node->kind == LA_J_INT) {
-        return la_fail(err, LA_INVALID,
-                       "could not read member \"%s\": expected an integer from 0, found %lld",
-                       name, (long long)node->i64);
+        return la_fail(
+            err, LA_INVALID,
+            "could not read member \"%s\": expected an integer from 0, found %lld",
+            name, (long long)node->i64);
     }
     return wrong_kind(name, "an integer from 0", node, err);
 }
@@ -666,10 +691,11 @@ la_json_i64(const la_json *object, const char *name, int64_t *out, la_error *err
 {
     const la_json *node = la_json_get(object, name);
     if (node != NULL && node->kind == LA_J_UINT) {
-        return la_fail(err, LA_INVALID,
-                       "could not read member \"%s\": %llu does not fit a signed 64-bit "
-                       "integer",
-                       name, (unsigned long long)node->u64);
+        return la_fail(
+            err, LA_INVALID,
+            "could not read member \"%s\": %llu does not fit a signed 64-bit "
+            "integer",
+            name, (unsigned long long)node->u64);
     }
     if (node == NULL || node->kind != LA_J_INT) {
         return wrong_kind(name, "an integer", node, err);
@@ -694,7 +720,8 @@ la_json_text(const la_json *object, const char *name, const char **out, size_t *
 }
 
 la_status
-la_json_array(const la_json *object, const char *name, const la_json **out, la_error *err)
+la_json_array(const la_json *object, const char *name, const la_json **out,
+              la_error *err)
 {
     const la_json *node = la_json_get(object, name);
     if (node == NULL || node->kind != LA_J_ARRAY) {
@@ -705,7 +732,8 @@ la_json_array(const la_json *object, const char *name, const la_json **out, la_e
 }
 
 la_status
-la_json_hex(const la_json *object, const char *name, void *out, size_t size, la_error *err)
+la_json_hex(const la_json *object, const char *name, void *out, size_t size,
+            la_error *err)
 {
     const la_json *node = la_json_get(object, name);
     if (node == NULL || node->kind != LA_J_TEXT) {
@@ -713,8 +741,9 @@ la_json_hex(const la_json *object, const char *name, void *out, size_t size, la_
     }
     if (!la_unhex(node->text.at, node->text.size, out, size)) {
         return la_fail(err, LA_INVALID,
-                       "could not read member \"%s\": expected %zu hex digits, found \"%.80s\"",
-                       name, 2 * size, node->text.at);
+                       "could not read member \"%s\": expected %zu hex digits, found "
+                       "\"%.*s\"",
+                       name, 2 * size, shown(node, 80), node->text.at);
     }
     return LA_OK;
 }
@@ -848,14 +877,28 @@ typedef struct difference {
 } difference;
 
 static size_t
-path_push(difference *d, const char *format, const char *name, uint32_t index)
+path_grew(difference *d, int by)
 {
     size_t before = d->path_size;
     size_t room = sizeof d->path - before;
-    int n = name != NULL ? snprintf(d->path + before, room, ".%.60s", name)
-                         : snprintf(d->path + before, room, format, index);
-    d->path_size = n > 0 && (size_t)n < room ? before + (size_t)n : sizeof d->path - 1;
+    d->path_size =
+        by > 0 && (size_t)by < room ? before + (size_t)by : sizeof d->path - 1;
     return before;
+}
+
+static size_t
+push_name(difference *d, const la_json *name)
+{
+    size_t room = sizeof d->path - d->path_size;
+    return path_grew(d, snprintf(d->path + d->path_size, room, ".%.*s", shown(name, 60),
+                                 name->text.at));
+}
+
+static size_t
+push_index(difference *d, uint32_t index)
+{
+    size_t room = sizeof d->path - d->path_size;
+    return path_grew(d, snprintf(d->path + d->path_size, room, "[%u]", index));
 }
 
 static void
@@ -889,7 +932,8 @@ describe(const la_json *node, char *text, size_t size)
         snprintf(text, size, "%.17g", node->f64);
         break;
     case LA_J_TEXT:
-        snprintf(text, size, "\"%.60s\"%s", node->text.at, node->text.size > 60 ? "..." : "");
+        snprintf(text, size, "\"%.*s\"%s", shown(node, 60), node->text.at,
+                 node->text.size > 60 ? "..." : "");
         break;
     case LA_J_ARRAY:
         snprintf(text, size, "an array of %u", node->list.count);
@@ -919,7 +963,7 @@ arrays_differ(difference *d, const la_json *a, const la_json *b)
 {
     uint32_t count = a->list.count > b->list.count ? a->list.count : b->list.count;
     for (uint32_t i = 0; i < count; i++) {
-        size_t before = path_push(d, "[%u]", NULL, i);
+        size_t before = push_index(d, i);
         const la_json *left = i < a->list.count ? &a->list.items[i] : NULL;
         const la_json *right = i < b->list.count ? &b->list.items[i] : NULL;
         if (left == NULL || right == NULL ? report(d, left, right)
@@ -948,7 +992,7 @@ objects_differ(difference *d, const la_json *a, const la_json *b)
     for (uint32_t i = 0; i < a->list.count; i++) {
         const la_json *name = member_name(a->list.items, i);
         const la_json *right = find_member(b, name);
-        size_t before = path_push(d, NULL, name->text.at, 0);
+        size_t before = push_name(d, name);
         if (right == NULL ? report(d, name + 1, NULL) : differ(d, name + 1, right)) {
             return true;
         }
@@ -957,7 +1001,7 @@ objects_differ(difference *d, const la_json *a, const la_json *b)
     for (uint32_t i = 0; i < b->list.count; i++) {
         const la_json *name = member_name(b->list.items, i);
         if (find_member(a, name) == NULL) {
-            path_push(d, NULL, name->text.at, 0);
+            push_name(d, name);
             return report(d, NULL, name + 1);
         }
     }
@@ -984,7 +1028,8 @@ differ(difference *d, const la_json *a, const la_json *b)
         equal = a->u64 == b->u64;
         break;
     case LA_J_FLOAT:
-        equal = memcmp(&a->f64, &b->f64, sizeof a->f64) == 0; /* as texts: -0.0 is not 0.0 */
+        equal = memcmp(&a->f64, &b->f64, sizeof a->f64) ==
+                0; /* as texts: -0.0 is not 0.0 */
         break;
     case LA_J_TEXT:
         equal = compare_text(a, b) == 0;

@@ -3,8 +3,8 @@
 #ifndef LA_BASE_LIMITS_H
 #define LA_BASE_LIMITS_H
 
-/* Rows a chunk flows with: 2,048 doubles are 16 KiB, so a kernel's inputs, output and masks
- * stay in a 32 KiB L1 cache. A multiple of the codec's block. */
+/* Rows a chunk flows with: 2,048 doubles are 16 KiB, so a kernel's inputs, output and
+ * masks stay in a 32 KiB L1 cache. A multiple of the codec's block. */
 #define LA_CHUNK_ROWS 2048u
 /* Rows a codec block has: one base and bit width each (FastLanes' unit). */
 #define LA_BLOCK_ROWS 1024u

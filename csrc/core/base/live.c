@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counters of live objects by kind. Relaxed order: they are read when threads are done. */
+/* Counters of live objects by kind. Relaxed order: read when threads are done. */
 #include "base/live.h"
 
 #include <stdatomic.h>

@@ -2,7 +2,8 @@
 /* Byte buffer, byte reader and arena over la_env's allocator.
  *
  * Invariants
- *  1. Every size is checked before it is added or multiplied: sizes may come from files.
+ *  1. Every size is checked before it is added or multiplied: sizes may come from
+ *     files.
  *  2. A failed growth leaves the old bytes as they were.
  *  3. Every block is given back with the size it was allocated with.
  *  4. Arena pieces never move; `total` is the sum of the blocks held.

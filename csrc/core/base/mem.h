@@ -30,8 +30,9 @@ char *la_strdup(const la_env *env, const char *text);
 char *la_strndup(const la_env *env, const char *text, size_t size);
 void la_strfree(const la_env *env, char *text);
 
-/* A growable byte buffer. A failed growth latches: later puts do nothing and `failed` stays
- * true, so that a writer checks once at its end. Zeroed with env set is a valid empty one. */
+/* A growable byte buffer. A failed growth latches: later puts do nothing and `failed`
+ * stays true, so that a writer checks once at its end. Zeroed with env set is a valid
+ * empty one. */
 typedef struct la_buf {
     const la_env *env;
     uint8_t *data;
@@ -60,7 +61,7 @@ void la_buf_varint(la_buf *buf, uint64_t v); /* LEB128, 1..10 bytes, shortest fo
 void la_buf_text(la_buf *buf, const char *text); /* without NUL */
 void la_buf_printf(la_buf *buf, const char *format, ...) LA_PRINTF(2, 3);
 
-/* Reads what la_buf wrote, never past the end: a short read latches `bad` and gives 0. */
+/* Reads what la_buf wrote, never past the end: a short read latches `bad`, gives 0. */
 typedef struct la_bytes {
     const uint8_t *at;
     const uint8_t *end;
@@ -86,7 +87,8 @@ uint64_t la_bytes_varint(la_bytes *b); /* longer than the shortest form is bad *
 
 /* Little-endian loads and stores at any alignment. */
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "files are little-endian and are read in place: this needs a little-endian machine"
+#error                                                                                 \
+    "files are little-endian and are read in place: this needs a little-endian machine"
 #endif
 static inline uint32_t
 la_load_u32(const void *p)
@@ -113,7 +115,8 @@ la_store_u64(void *p, uint64_t v)
     memcpy(p, &v, sizeof v);
 }
 
-/* An arena: many small pieces, freed together. Pieces are 8-byte aligned and never move. */
+/* An arena: many small pieces, freed together. Pieces are 8-byte aligned and never
+ * move. */
 typedef struct la_arena_block la_arena_block;
 typedef struct la_arena {
     const la_env *env;
@@ -123,7 +126,7 @@ typedef struct la_arena {
 } la_arena;
 void la_arena_init(la_arena *arena, const la_env *env);
 void la_arena_fini(la_arena *arena);
-void la_arena_reset(la_arena *arena); /* keeps one block */
+void la_arena_reset(la_arena *arena);               /* keeps one block */
 void *la_arena_alloc(la_arena *arena, size_t size); /* NULL: out of memory */
 char *la_arena_strndup(la_arena *arena, const char *text, size_t size);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mutex, condition and thread over pthreads. A failing lock call is our mistake (a bad or
- * foreign object), so it stops the process in every build. */
+/* Mutex, condition and thread over pthreads. A failing lock call is our mistake (a bad
+ * or foreign object), so it stops the process in every build. */
 #include "base/sync.h"
 
 #include <errno.h>
@@ -95,7 +95,8 @@ la_cond_broadcast(la_cond *cond)
 la_status
 la_thread_start(la_thread *thread, void *(*run)(void *), void *arg, la_error *err)
 {
-    /* Signals belong to the caller's threads: a worker must not see EINTR or take Ctrl-C. */
+    /* Signals belong to the caller's threads: a worker must not see EINTR or take
+     * Ctrl-C. */
     sigset_t all, before;
     sigfillset(&all);
     must(pthread_sigmask(SIG_SETMASK, &all, &before), "sigmask");
@@ -121,6 +122,7 @@ la_cpu_count(void)
         int count = CPU_COUNT(&set);
         return count < 1 ? 1u : (uint32_t)count;
     }
-    long online = sysconf(_SC_NPROCESSORS_ONLN); /* more processors than cpu_set_t holds */
+    long online =
+        sysconf(_SC_NPROCESSORS_ONLN); /* more processors than cpu_set_t holds */
     return online < 1 ? 1u : (uint32_t)online;
 }

@@ -388,7 +388,7 @@ take_verdicts(const la_chunk *chunk, const uint32_t *order, uint32_t count, la_c
               la_error *err)
 {
     if (chunk->verdicts != NULL) {
-        void *verdicts;
+        void *verdicts = NULL;
         la_status status = la_chunk_keep(to, count, &verdicts, err);
         if (status != LA_OK) {
             return status;
@@ -397,7 +397,7 @@ take_verdicts(const la_chunk *chunk, const uint32_t *order, uint32_t count, la_c
         to->verdicts = verdicts;
     }
     if (chunk->targets != NULL) {
-        void *targets;
+        void *targets = NULL;
         la_status status = la_chunk_keep(to, (size_t)count * 8, &targets, err);
         if (status != LA_OK) {
             return status;

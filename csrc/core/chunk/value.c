@@ -338,17 +338,20 @@ static void
 put_decimal(la_buf *to, int64_t value, uint8_t scale)
 {
     uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    char digits[48];
-    (void)snprintf(digits, sizeof digits, "%0*llu", (int)scale + 1,
-                   (unsigned long long)magnitude);
-    size_t whole = strlen(digits) - scale;
+    char text[24];
+    (void)snprintf(text, sizeof text, "%020llu", (unsigned long long)magnitude);
+    uint32_t point = 20u - (scale > 18 ? 18u : scale); /* digits before it */
+    uint32_t first = 0;
+    while (first + 1 < point && text[first] == '0') {
+        first++;
+    }
     if (value < 0) {
         la_buf_u8(to, '-');
     }
-    la_buf_put(to, digits, whole);
+    la_buf_put(to, text + first, point - first);
     if (scale > 0) {
         la_buf_u8(to, '.');
-        la_buf_text(to, digits + whole);
+        la_buf_text(to, text + point);
     }
 }
 
@@ -367,7 +370,8 @@ static void
 put_time(la_buf *to, int64_t us)
 {
     int64_t days = la_floor_div(us, LA_US_PER_DAY);
-    int64_t rest = us - days * LA_US_PER_DAY; /* wraps nowhere: days is floored */
+    int64_t rest = us % LA_US_PER_DAY;
+    rest += rest < 0 ? LA_US_PER_DAY : 0;
     int64_t seconds = rest / LA_US_PER_SECOND;
     int fraction = (int)(rest % LA_US_PER_SECOND);
     put_date(to, days);

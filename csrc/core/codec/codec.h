@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Light encodings of one column of up to LA_FRAME_ROWS_MAX rows: a *piece*.
- * Bytes: docs/internals/format.md, "Column piece". Values are stored little-endian, in blocks
+ * Bytes: docs/internals/format/columns.md. Values are stored little-endian, in blocks
  * of LA_BLOCK_ROWS rows with a base and a bit width of their own, so that any block decodes
  * alone. Reading validates: a piece is checked once by la_piece_open, and no input of any
  * bytes can make decoding read or write outside its buffers. */
 #ifndef LA_CODEC_CODEC_H
 #define LA_CODEC_CODEC_H
 
-#include "base/mem.h"
-#include "base/limits.h"
+#include "codec/doubles.h"
+#include "codec/ints.h"
+
+/* Text bytes one piece may hold before compression: bounds what a hostile piece makes a reader
+ * allocate. A longer append must be split by rows (la_codec_encode refuses it). */
+#define LA_PIECE_HEAP_MAX (256u << 20)
 
 typedef enum la_codec_effort {
     LA_EFFORT_OPEN,  /* small frames of the open segment: cheap to write */
@@ -26,6 +30,9 @@ LA_MUST_CHECK la_status la_codec_encode(la_codec *codec, const la_column *column
                                         uint32_t rows, la_codec_effort effort, la_buf *to,
                                         la_error *err);
 
+/* In la_piece.flags: some value of a float piece is NaN (min and max leave NaN out). */
+#define LA_PIECE_NAN 8u
+
 typedef struct la_piece {
     const uint8_t *data; /* borrowed */
     size_t size;
@@ -34,14 +41,19 @@ typedef struct la_piece {
     uint8_t flags;
     uint32_t rows;
     bool has_nulls;
-    bool has_range;    /* integer-like types: min and max of non-null values */
+    bool has_range;    /* not text: min and max of non-null values (floats: non-NaN) */
     int64_t min, max;  /* u64 as bits; doubles are given by min_f64, max_f64 */
     double min_f64, max_f64;
     uint32_t null_count;
     /* private to codec/ */
-    const uint8_t *nulls, *blocks, *heap;
-    uint64_t heap_size;
-    void *unpacked; /* zstd text, decompressed once; freed by la_piece_close */
+    const uint8_t *nulls; /* bits; NULL: none or all null */
+    const uint8_t *body;
+    la_ints ints;         /* values, text ends, or codes */
+    la_decimals decimals;
+    const char *heap;
+    uint32_t heap_size;
+    const uint32_t *offsets; /* text that was unpacked whole: rows + 1 of them */
+    void *unpacked;          /* freed by la_piece_close */
     size_t unpacked_size;
     const la_env *env;
 } la_piece;

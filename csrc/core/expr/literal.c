@@ -43,6 +43,7 @@ wrong_kind(la_scope *scope, const la_place *place, la_type type, uint8_t scale,
 static bool
 integer_limits(la_type type, int64_t *least, int64_t *most)
 {
+    *least = *most = 0;
     switch (type) {
     case LA_T_I32:
     case LA_T_DATE:
@@ -183,7 +184,7 @@ la_literal_parse(la_scope *scope, const la_place *place, const la_json *type,
                              "expected a type, not %s", la_json_kind_text(type));
     }
     if (!bare) {
-        la_error inner;
+        la_error inner = {0};
         bool nullable;
         if (la_type_parse(type->text.at, type->text.size, &lit->type, &lit->scale,
                           &nullable, &inner)
@@ -258,15 +259,10 @@ float_from(const la_value *from)
 bool
 la_literal_fit(const la_value *from, la_type type, uint8_t scale, la_value *out)
 {
-    la_value to = {.type = type, .scale = scale, .null = from->null};
-    if (from->null || type == from->type) {
-        if (type == from->type && scale == from->scale) {
-            to = *from;
-            *out = to;
-            return true;
-        }
-    }
-    if (from->null) {
+    la_value to = *from;
+    to.type = type;
+    to.scale = scale;
+    if (from->null || (type == from->type && scale == from->scale)) {
         *out = to;
         return true;
     }
@@ -299,16 +295,17 @@ la_literal_fit(const la_value *from, la_type type, uint8_t scale, la_value *out)
 /* ----------------------------------------------------------- canonical literals */
 
 static la_json *
-copy_items(la_arena *arena, const la_json *json, uint32_t count)
+copy_node(la_arena *arena, const la_json *json, uint32_t item_count)
 {
     la_json *copy = la_arena_alloc(arena, sizeof *copy);
-    la_json *items = la_arena_alloc(arena, (count == 0 ? 1 : count) * sizeof *items);
-    if (copy == NULL || items == NULL) {
+    if (copy == NULL) {
         return NULL;
     }
     *copy = *json;
-    copy->list.items = items;
-    return copy;
+    if (item_count > 0) {
+        copy->list.items = la_arena_alloc(arena, item_count * sizeof *copy);
+    }
+    return item_count > 0 && copy->list.items == NULL ? NULL : copy;
 }
 
 /* Floats become floats whatever number was given; what JSON cannot write becomes its name. */
@@ -338,7 +335,7 @@ canonical_every(la_arena *arena, const la_json *json)
 {
     bool grows = la_json_get(json, "unit") != NULL && la_json_get(json, "count") == NULL;
     uint32_t count = json->list.count;
-    la_json *copy = copy_items(arena, json, 2 * (count + 1));
+    la_json *copy = copy_node(arena, json, 2 * (count + 1));
     if (copy == NULL) {
         return NULL;
     }
@@ -353,6 +350,24 @@ canonical_every(la_arena *arena, const la_json *json)
     return copy;
 }
 
+/* One text a type: "decimal(02)" is "decimal(2)", and outside of columns cat is str. */
+static bool
+canonical_type(la_arena *arena, la_json *json)
+{
+    la_type type;
+    uint8_t scale;
+    bool nullable;
+    char text[32];
+    if (la_type_parse(json->text.at, json->text.size, &type, &scale, &nullable, NULL)
+        != LA_OK) {
+        return true; /* "null" */
+    }
+    la_type_text(type == LA_T_CAT ? LA_T_STR : type, scale, text, sizeof text);
+    json->text.size = strlen(text);
+    json->text.at = la_arena_strndup(arena, text, json->text.size);
+    return json->text.at != NULL;
+}
+
 la_json *
 la_expr_canonical(la_arena *arena, const la_json *json)
 {
@@ -360,29 +375,28 @@ la_expr_canonical(la_arena *arena, const la_json *json)
         return canonical_every(arena, json); /* the only objects in expressions */
     }
     uint32_t count = json->kind == LA_J_ARRAY ? json->list.count : 0;
-    la_json *copy = copy_items(arena, json, count);
-    if (copy == NULL || json->kind != LA_J_ARRAY) {
-        if (copy != NULL) {
-            *copy = *json;
-        }
-        return copy;
-    }
-    for (uint32_t i = 0; i < count; i++) {
+    la_json *copy = copy_node(arena, json, count);
+    for (uint32_t i = 0; copy != NULL && i < count; i++) {
         la_json *item = la_expr_canonical(arena, &json->list.items[i]);
         if (item == NULL) {
             return NULL;
         }
         copy->list.items[i] = *item;
     }
-    if (count == 3 && la_json_is(&json->list.items[0], "lit")) {
-        bool narrow = la_json_is(&json->list.items[1], "f32");
-        if (narrow || la_json_is(&json->list.items[1], "f64")) {
-            canonical_float(&copy->list.items[2], narrow ? LA_T_F32 : LA_T_F64);
-        }
-        else if (la_json_is(&json->list.items[1], "cat")) {
-            copy->list.items[1].text.at = "str";
-            copy->list.items[1].text.size = 3;
-        }
+    if (copy == NULL || count != 3) {
+        return copy;
+    }
+    la_json *items = copy->list.items;
+    bool literal = la_json_is(&items[0], "lit");
+    if (literal && la_json_is(&items[1], "f32")) {
+        canonical_float(&items[2], LA_T_F32);
+    }
+    else if (literal && la_json_is(&items[1], "f64")) {
+        canonical_float(&items[2], LA_T_F64);
+    }
+    bool typed = literal || la_json_is(&items[0], "cast");
+    if (typed && !canonical_type(arena, &items[literal ? 1 : 2])) {
+        return NULL;
     }
     return copy;
 }

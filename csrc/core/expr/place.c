@@ -42,6 +42,9 @@ la_place_wrap(const la_place *place, la_error *err, const la_error *inner)
 {
     la_status status =
         la_place_fail(place, err, inner->status, "%s", inner->message);
+    if (err != NULL) {
+        err->byte = inner->byte;
+    }
     if (inner->hint[0] != '\0') {
         la_error_hint(err, "%s", inner->hint);
     }

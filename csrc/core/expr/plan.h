@@ -124,5 +124,6 @@ void la_expr_columns(const la_expr *expr, uint8_t *used);
 /* A window's JSON form, shared by plans and query roll-ups. `json` may be a null node. */
 LA_MUST_CHECK la_status la_window_parse(const la_json *json, const char *place,
                                         la_window *out, la_error *err);
+void la_window_put(la_buf *to, const la_window *window); /* its canonical JSON */
 
 #endif

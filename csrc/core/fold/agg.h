@@ -15,8 +15,8 @@ typedef struct la_agg_context {
     size_t *heap_used; /* bytes that states own, for the memory budget */
 } la_agg_context;
 
-/* The rows of one update, at most LA_CHUNK_ROWS. Row i of `count` rows is row index = rows ? rows[i] : i of `arg`,
- * and folds into state number groups[index]. */
+/* The rows of one update, at most LA_CHUNK_ROWS. Row i of `count` rows is row
+ * index = rows ? rows[i] : i of `arg`, and folds into state number groups[index]. */
 typedef struct la_agg_rows {
     const uint32_t *rows;
     const uint32_t *groups;

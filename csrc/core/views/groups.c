@@ -354,10 +354,6 @@ load_file(const la_env *env, const char *folder, const la_groups_ref *ref, char 
         return status;
     }
     status = la_file_load(env, path, file, err);
-    if (status == LA_NOT_FOUND) {
-        return la_fail_damaged(err, path, 0,
-                               "could not read groups: a published file is missing");
-    }
     if (status == LA_OK && file->size != ref->size) {
         return la_fail_damaged(err, path, file->size,
                                "could not read groups: %zu bytes, the version list says "
@@ -394,6 +390,9 @@ la_groups_verify(const la_env *env, const char *folder, const la_groups_ref *ref
     la_buf file;
     la_buf_init(&file, env);
     la_status status = load_file(env, folder, ref, path, sizeof path, &file, err);
+    if (status == LA_NOT_FOUND) {
+        status = la_fail_damaged(err, path, 0, "the file is missing");
+    }
     if (status == LA_OK) {
         la_hash128 digest = la_xxh128(file.data, file.size, 0);
         if (digest.lo != ref->digest.lo || digest.hi != ref->digest.hi) {

@@ -27,7 +27,8 @@ la_hash128 la_groups_hash(la_buf *scratch, const la_fold *fold, uint32_t group);
 la_hash128 la_hash128_add(la_hash128 a, la_hash128 b); /* modulo 2^128 */
 la_hash128 la_hash128_sub(la_hash128 a, la_hash128 b);
 
-/* Merges all groups of a file into `fold`. LA_DAMAGED names file and byte. */
+/* Merges all groups of a file into `fold`. LA_DAMAGED names file and byte; LA_NOT_FOUND: the
+ * file is missing, which is damage unless the version was dropped meanwhile. */
 LA_MUST_CHECK la_status la_groups_load(const la_env *env, const char *folder,
                                        const la_groups_ref *ref, la_fold *fold,
                                        la_error *err);

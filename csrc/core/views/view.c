@@ -50,17 +50,6 @@ new_handle(la_store *store, const char *name)
     return view;
 }
 
-static void
-free_new_handle(la_view *view)
-{
-    const la_env *env = view->store->env;
-    la_mutex_fini(&view->cache_mutex);
-    la_strfree(env, view->name);
-    la_strfree(env, view->folder);
-    la_dealloc(env, view, sizeof *view);
-    la_live_add(LA_LIVE_VIEW, -1);
-}
-
 /* With store->mutex held: the handle of `name`, holding `plan` (retained). */
 static la_status
 install_locked(la_store *store, const char *name, la_plan *plan, la_view **out,

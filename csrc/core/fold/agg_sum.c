@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sum and mean. Integers and decimals in 128 bits, floats exactly (fold/exact.h): neither can
+ * overflow on the way (semantics 22, 23), so the result type is looked at in finish alone.
+ *
+ *   sum, mean of integers   | lo | hi | count |            24 bytes
+ *   sum of floats           | la_exact |                   32 bytes
+ *   mean of floats          | la_exact | count |           40 bytes
+ */
+#include "base/error.h"
+#include "fold/exact.h"
+#include "fold/kernel.h"
+#include "fold/registry.h"
+#include "fold/scalar.h"
+
+#define DECIMAL_LIMIT INT64_C(1000000000000000000)
+
+typedef __int128 i128;
+
+typedef struct int_sum {
+    uint64_t lo, hi; /* two's complement; apart, so that a state is 24 bytes */
+    uint64_t count;
+} int_sum;
+
+typedef struct float_mean {
+    la_exact sum; /* first: a sum is a mean without its count */
+    uint64_t count;
+} float_mean;
+
+static i128
+int_value(const int_sum *sum)
+{
+    return (i128)(((unsigned __int128)sum->hi << 64) | sum->lo);
+}
+
+LA_INLINE void
+int_add(int_sum *sum, i128 value)
+{
+    unsigned __int128 next =
+        (((unsigned __int128)sum->hi << 64) | sum->lo) + (unsigned __int128)value;
+    sum->lo = (uint64_t)next;
+    sum->hi = (uint64_t)(next >> 64);
+}
+
+/* ------------------------------------------------------------------- types */
+
+static la_status
+sum_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale, la_error *err)
+{
+    switch (arg) {
+    case LA_T_BOOL:
+    case LA_T_I32:
+    case LA_T_I64:
+        *result = LA_T_I64;
+        break;
+    case LA_T_U64:
+    case LA_T_DECIMAL:
+        *result = arg;
+        break;
+    case LA_T_F32:
+    case LA_T_F64:
+        *result = LA_T_F64;
+        break;
+    default:
+        return la_agg_refuse("a sum", "bool, i32, i64, u64, f32, f64 or decimal", arg,
+                             arg_scale, err);
+    }
+    *scale = arg == LA_T_DECIMAL ? arg_scale : 0;
+    return LA_OK;
+}
+
+static la_status
+mean_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale, la_error *err)
+{
+    la_type summed;
+    uint8_t summed_scale;
+    if (sum_type(arg, arg_scale, &summed, &summed_scale, NULL) != LA_OK) {
+        return la_agg_refuse("a mean", "bool, i32, i64, u64, f32, f64 or decimal", arg,
+                             arg_scale, err);
+    }
+    *result = LA_T_F64;
+    *scale = 0;
+    return LA_OK;
+}
+
+static size_t
+sum_size(const la_agg_context *context)
+{
+    return la_type_is_float(context->arg_type) ? sizeof(la_exact) : sizeof(int_sum);
+}
+
+static size_t
+mean_size(const la_agg_context *context)
+{
+    return la_type_is_float(context->arg_type) ? sizeof(float_mean) : sizeof(int_sum);
+}
+
+static void
+sum_init(const la_agg_context *context, void *state)
+{
+    memset(state, 0, sum_size(context));
+}
+
+static void
+mean_init(const la_agg_context *context, void *state)
+{
+    memset(state, 0, mean_size(context));
+}
+
+static void
+sum_fini(const la_agg_context *context, void *state)
+{
+    if (la_type_is_float(context->arg_type)) {
+        *context->heap_used -= la_exact_heap(state);
+        la_exact_fini(state, context->env);
+    }
+}
+
+/* ---------------------------------------------------------------- integers */
+
+/* One group: a 64-bit sum of what is at most 32 bits wide, else a 128-bit one. */
+LA_INLINE i128
+int_total(la_type type, const void *data, const uint32_t *rows, uint32_t count)
+{
+    int64_t narrow = 0;
+    i128 wide = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t row = rows != NULL ? rows[i] : i;
+        if (type == LA_T_BOOL || type == LA_T_I32) {
+            narrow += la_load_int(type, data, row);
+        }
+        else if (type == LA_T_U64) {
+            wide += (uint64_t)la_load_int(type, data, row);
+        }
+        else {
+            wide += la_load_int(type, data, row);
+        }
+    }
+    return wide + narrow;
+}
+
+LA_INLINE void
+int_rows(la_type type, int_sum *states, const uint32_t *rows, uint32_t count,
+         const la_agg_rows *update)
+{
+    const void *data = update->arg->data;
+    const uint32_t *groups = update->groups;
+
+    if (update->single && count > 0) {
+        int_sum *sum = &states[groups[rows != NULL ? rows[0] : 0]];
+        int_add(sum, int_total(type, data, rows, count));
+        sum->count += count;
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t row = rows != NULL ? rows[i] : i;
+        int_sum *sum = &states[groups[row]];
+        int64_t value = la_load_int(type, data, row);
+        int_add(sum, type == LA_T_U64 ? (i128)(uint64_t)value : (i128)value);
+        sum->count++;
+    }
+}
+
+/* About 1 ns a row and the table's access. */
+LA_INLINE void
+int_update(la_type type, int_sum *states, const uint32_t *rows, uint32_t count,
+           const la_agg_rows *update)
+{
+    if (rows == NULL) {
+        int_rows(type, states, NULL, count, update);
+    }
+    else {
+        int_rows(type, states, rows, count, update);
+    }
+}
+
+/* ------------------------------------------------------------------ floats */
+
+/* What the window does not take; keeps the account of memory. */
+LA_COLD static la_status
+float_add_slow(const la_agg_context *context, la_exact *sum, double x, la_error *err)
+{
+    size_t before = la_exact_heap(sum);
+    if (!la_exact_add(sum, x, context->env)) {
+        return la_fail_nomem(err, 0);
+    }
+    *context->heap_used += la_exact_heap(sum) - before;
+    return LA_OK;
+}
+
+/* About 2 ns a row and the table's access. `size` is that of a state: 32 or 40. */
+LA_INLINE la_status
+float_rows(la_type type, const la_agg_context *context, char *states, size_t size,
+           const uint32_t *rows, uint32_t count, const la_agg_rows *update, la_error *err)
+{
+    const void *data = update->arg->data;
+    const uint32_t *groups = update->groups;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t row = rows != NULL ? rows[i] : i;
+        char *state = states + (size_t)groups[row] * size;
+        double x = la_load_float(type, data, row);
+        if (LA_UNLIKELY(!la_exact_add_fast((la_exact *)(void *)state, x))) {
+            la_status status = float_add_slow(context, (void *)state, x, err);
+            if (status != LA_OK) {
+                return status;
+            }
+        }
+        if (size == sizeof(float_mean)) {
+            ((float_mean *)(void *)state)->count++;
+        }
+    }
+    return LA_OK;
+}
+
+static la_status
+float_total(const la_agg_context *context, la_exact *sum, const double *x, uint32_t count,
+            la_error *err)
+{
+    size_t before = la_exact_heap(sum);
+    bool added = la_exact_add_many(sum, x, count, context->env);
+    *context->heap_used += la_exact_heap(sum) - before;
+    return added ? LA_OK : la_fail_nomem(err, 0);
+}
+
+LA_INLINE la_status
+float_update(const la_agg_context *context, char *states, size_t size, const uint32_t *rows,
+             uint32_t count, const la_agg_rows *update, la_error *err)
+{
+    if (context->arg_type == LA_T_F32) {
+        return float_rows(LA_T_F32, context, states, size, rows, count, update, err);
+    }
+    if (rows == NULL && update->single && count > 0) {
+        float_mean *state = (void *)(states + (size_t)update->groups[0] * size);
+        if (size == sizeof(float_mean)) {
+            state->count += count;
+        }
+        return float_total(context, &state->sum, update->arg->data, count, err);
+    }
+    if (rows == NULL) {
+        return float_rows(LA_T_F64, context, states, size, NULL, count, update, err);
+    }
+    return float_rows(LA_T_F64, context, states, size, rows, count, update, err);
+}
+
+static la_status
+sum_update(const la_agg_context *context, void *states, const la_agg_rows *update,
+           la_error *err)
+{
+    uint32_t scratch[LA_CHUNK_ROWS], count;
+    const uint32_t *rows = la_rows_valid(update, scratch, &count);
+
+    switch (context->arg_type) {
+    case LA_T_F32:
+    case LA_T_F64:
+        return float_update(context, states, sizeof(la_exact), rows, count, update, err);
+    case LA_T_BOOL:
+        int_update(LA_T_BOOL, states, rows, count, update);
+        return LA_OK;
+    case LA_T_I32:
+        int_update(LA_T_I32, states, rows, count, update);
+        return LA_OK;
+    case LA_T_U64:
+        int_update(LA_T_U64, states, rows, count, update);
+        return LA_OK;
+    default:
+        int_update(LA_T_I64, states, rows, count, update);
+        return LA_OK;
+    }
+}
+
+static la_status
+mean_update(const la_agg_context *context, void *states, const la_agg_rows *update,
+            la_error *err)
+{
+    uint32_t scratch[LA_CHUNK_ROWS], count;
+
+    if (!la_type_is_float(context->arg_type)) {
+        return sum_update(context, states, update, err);
+    }
+    const uint32_t *rows = la_rows_valid(update, scratch, &count);
+    return float_update(context, states, sizeof(float_mean), rows, count, update, err);
+}
+
+/* ------------------------------------------------------------------- merge */
+
+static la_status
+sum_merge(const la_agg_context *context, void *into, const void *from, la_error *err)
+{
+    if (la_type_is_float(context->arg_type)) {
+        size_t before = la_exact_heap(into);
+        bool merged = la_exact_merge(into, from, context->env);
+        *context->heap_used += la_exact_heap(into) - before;
+        return merged ? LA_OK : la_fail_nomem(err, 0);
+    }
+    int_add(into, int_value(from));
+    ((int_sum *)into)->count += ((const int_sum *)from)->count;
+    return LA_OK;
+}
+
+static la_status
+mean_merge(const la_agg_context *context, void *into, const void *from, la_error *err)
+{
+    la_status status = sum_merge(context, into, from, err);
+    if (status == LA_OK && la_type_is_float(context->arg_type)) {
+        ((float_mean *)into)->count += ((const float_mean *)from)->count;
+    }
+    return status;
+}
+
+/* ---------------------------------------------------------------- encoding */
+
+#define INT_EMPTY 0x40u /* sums alone: a mean's count says it */
+#define INT_NEGATIVE 0x80u
+
+/* One byte: sign and number of bytes of the magnitude; the bytes, lowest first. */
+static void
+int_encode(i128 value, la_buf *to)
+{
+    unsigned __int128 x = value < 0 ? -(unsigned __int128)value : (unsigned __int128)value;
+    uint8_t bytes[16];
+    uint8_t size = 0;
+
+    for (; x != 0; x >>= 8) {
+        bytes[size++] = (uint8_t)x;
+    }
+    la_buf_u8(to, (uint8_t)(size | (value < 0 ? INT_NEGATIVE : 0)));
+    la_buf_put(to, bytes, size);
+}
+
+static bool
+int_decode(uint8_t head, int_sum *sum, la_bytes *from)
+{
+    uint8_t size = head & 0x7f;
+    bool negative = (head & INT_NEGATIVE) != 0;
+    unsigned __int128 x = 0;
+
+    if (size > 16 || (size == 0 && negative)) {
+        return false;
+    }
+    const uint8_t *bytes = la_bytes_take(from, size);
+    if (bytes == NULL || (size > 0 && bytes[size - 1] == 0)) {
+        return false;
+    }
+    for (uint8_t i = size; i-- > 0;) {
+        x = x << 8 | bytes[i];
+    }
+    if (x >> 127 != 0) {
+        return false;
+    }
+    int_add(sum, negative ? -(i128)x : (i128)x);
+    return true;
+}
+
+static void
+sum_encode(const la_agg_context *context, const void *state, la_buf *to)
+{
+    const int_sum *sum = state;
+    if (la_type_is_float(context->arg_type)) {
+        la_exact_encode(state, to);
+    }
+    else if (sum->count == 0) {
+        la_buf_u8(to, INT_EMPTY);
+    }
+    else {
+        int_encode(int_value(sum), to);
+    }
+}
+
+static bool
+sum_decode(const la_agg_context *context, void *state, la_bytes *from)
+{
+    if (la_type_is_float(context->arg_type)) {
+        bool decoded = la_exact_decode(state, from, context->env);
+        *context->heap_used += la_exact_heap(state);
+        return decoded;
+    }
+    uint8_t head = la_bytes_u8(from);
+    if (from->bad || head == INT_EMPTY) {
+        return !from->bad;
+    }
+    ((int_sum *)state)->count = 1; /* that there were some is all a sum keeps */
+    return int_decode(head, state, from);
+}
+
+static void
+mean_encode(const la_agg_context *context, const void *state, la_buf *to)
+{
+    bool is_float = la_type_is_float(context->arg_type);
+    uint64_t count =
+        is_float ? ((const float_mean *)state)->count : ((const int_sum *)state)->count;
+
+    la_buf_varint(to, count);
+    if (count == 0) {
+        return;
+    }
+    if (is_float) {
+        la_exact_encode(state, to);
+    }
+    else {
+        int_encode(int_value(state), to);
+    }
+}
+
+static bool
+mean_decode(const la_agg_context *context, void *state, la_bytes *from)
+{
+    uint64_t count = la_bytes_varint(from);
+    if (from->bad || count == 0) {
+        return !from->bad;
+    }
+    if (!la_type_is_float(context->arg_type)) {
+        uint8_t head = la_bytes_u8(from);
+        ((int_sum *)state)->count = count;
+        return !from->bad && int_decode(head, state, from);
+    }
+    float_mean *mean = state;
+    bool decoded = la_exact_decode(&mean->sum, from, context->env);
+    *context->heap_used += la_exact_heap(&mean->sum);
+    mean->count = count;
+    return decoded && !la_exact_is_empty(&mean->sum);
+}
+
+/* ------------------------------------------------------------------ finish */
+
+static la_status
+sum_finish(const la_agg_context *context, const void *state, uint32_t row, void *data,
+           uint8_t *valid, uint8_t *overflow, la_buf *heap, la_error *err)
+{
+    const int_sum *sum = state;
+    (void)heap;
+    (void)err;
+    if (la_type_is_float(context->arg_type)) {
+        valid[row] = !la_exact_is_empty(state);
+        ((double *)data)[row] = la_exact_round(state, 1);
+        return LA_OK;
+    }
+    i128 value = int_value(sum);
+    i128 low = INT64_MIN, high = INT64_MAX;
+    if (context->arg_type == LA_T_U64) {
+        low = 0;
+        high = UINT64_MAX;
+    }
+    else if (context->arg_type == LA_T_DECIMAL) {
+        low = -(DECIMAL_LIMIT - 1);
+        high = DECIMAL_LIMIT - 1;
+    }
+    bool fits = value >= low && value <= high;
+    valid[row] = sum->count != 0 && fits;
+    if (overflow != NULL && !fits) {
+        overflow[row] = 1;
+    }
+    ((uint64_t *)data)[row] = fits ? (uint64_t)value : 0;
+    return LA_OK;
+}
+
+static la_status
+mean_finish(const la_agg_context *context, const void *state, uint32_t row, void *data,
+            uint8_t *valid, uint8_t *overflow, la_buf *heap, la_error *err)
+{
+    double result = 0.0;
+    (void)overflow;
+    (void)heap;
+    (void)err;
+    if (la_type_is_float(context->arg_type)) {
+        const float_mean *mean = state;
+        valid[row] = mean->count != 0;
+        result = la_exact_round(&mean->sum, mean->count);
+    }
+    else {
+        const int_sum *sum = state;
+        valid[row] = sum->count != 0;
+        if (sum->count != 0) {
+            result = la_i128_ratio(int_value(sum), sum->count, context->arg_scale);
+        }
+    }
+    ((double *)data)[row] = result;
+    return LA_OK;
+}
+
+static bool
+sum_exact(const la_agg_context *context, const void *state, __int128 *value)
+{
+    const int_sum *sum = state;
+    if (la_type_is_float(context->arg_type) || sum->count == 0) {
+        return false;
+    }
+    *value = int_value(sum);
+    return true;
+}
+
+const la_agg_kind la_agg_sum = {
+    .name = "sum",
+    .semantics = 1,
+    .takes_arg = true,
+    .order_free = true,
+    .type = sum_type,
+    .size = sum_size,
+    .init = sum_init,
+    .fini = sum_fini,
+    .update = sum_update,
+    .merge = sum_merge,
+    .encode = sum_encode,
+    .decode = sum_decode,
+    .finish = sum_finish,
+    .exact = sum_exact,
+};
+
+const la_agg_kind la_agg_mean = {
+    .name = "mean",
+    .semantics = 1,
+    .takes_arg = true,
+    .order_free = true,
+    .type = mean_type,
+    .size = mean_size,
+    .init = mean_init,
+    .fini = sum_fini,
+    .update = mean_update,
+    .merge = mean_merge,
+    .encode = mean_encode,
+    .decode = mean_decode,
+    .finish = mean_finish,
+    .exact = NULL,
+};
