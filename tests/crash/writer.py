@@ -16,6 +16,8 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
+import numpy as np
+
 import lambdaarch as la
 from lambdaarch import col
 
@@ -44,7 +46,7 @@ def row(i: int) -> dict[str, object]:
     """Row `i`, a function of its id, so a reader can tell what must be there."""
     return {
         "id": i,
-        "ts": START_US + i * MINUTE_US,
+        "ts": np.datetime64(START_US + i * MINUTE_US, "us"),
         "shop": f"shop-{i % SHOPS}",
         "amount": Decimal(cents(i)).scaleb(-2),
     }

@@ -49,6 +49,7 @@ typedef struct la_reg {
     la_form form;
     bool constant; /* computed once, the same in every row */
     int32_t column; /* of the chunk, -1: own values */
+    const la_value *literal; /* NULL: none */
     /* In this run: */
     const void *data;
     const uint8_t *valid;
@@ -59,7 +60,7 @@ typedef struct la_reg {
     void *own_data;
     uint8_t *own_valid;
     uint8_t *own_fail;
-    uint32_t slot; /* which own_data (compile.c) */
+    size_t slot; /* own_data's place in the program's block; shared over time (compile.c) */
 } la_reg;
 
 /* What is_in looks for: values as 64-bit keys, or texts; both sorted. */
@@ -93,6 +94,55 @@ typedef struct la_instr {
     la_buf heap; /* texts made by this instruction */
     la_code_cache cache;
 } la_instr;
+
+/* One expression's result. */
+typedef struct la_root {
+    uint32_t reg;
+    la_buf heap; /* texts, one after another */
+    uint32_t *offsets;
+} la_root;
+
+struct la_program {
+    const la_env *env;
+    const la_schema *schema; /* retained */
+    la_arena arena;          /* sets, roots */
+    la_buf regs;             /* la_reg */
+    la_buf instrs;           /* la_instr, in the order of their running */
+    la_root *roots;
+    uint32_t root_count;
+    uint8_t *block; /* all registers' room, and scratch */
+    size_t block_size;
+    uint8_t *scratch;
+};
+
+static inline la_reg *
+la_program_regs(const la_program *program)
+{
+    return (la_reg *)(void *)program->regs.data;
+}
+static inline uint32_t
+la_program_reg_count(const la_program *program)
+{
+    return (uint32_t)(program->regs.size / sizeof(la_reg));
+}
+static inline la_instr *
+la_program_instrs(const la_program *program)
+{
+    return (la_instr *)(void *)program->instrs.data;
+}
+static inline uint32_t
+la_program_instr_count(const la_program *program)
+{
+    return (uint32_t)(program->instrs.size / sizeof(la_instr));
+}
+static inline size_t
+la_reg_value_size(const la_reg *reg)
+{
+    return reg->form == LA_FORM_SPANS ? sizeof(la_span) : la_type_size(reg->type);
+}
+/* Fills a zeroed program's registers, instructions and roots; lays out its block. */
+LA_MUST_CHECK la_status la_program_compile(la_program *program, la_expr *const *exprs,
+                                           uint32_t count, la_error *err);
 
 struct la_task {
     uint32_t rows;

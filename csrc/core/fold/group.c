@@ -295,6 +295,15 @@ widen_by_row(la_groups *groups, const uint64_t *row)
     }
 }
 
+/* Ranges of what the groups hold: words that fell into a table's slack are not in them. */
+static void
+widen_by_groups(la_groups *groups)
+{
+    for (uint32_t g = 0; g < groups->count; g++) {
+        widen_by_row(groups, la_groups_row(groups, g));
+    }
+}
+
 static uint64_t
 cells_allowed(uint64_t groups, uint64_t each)
 {
@@ -390,9 +399,7 @@ slots_reserve(la_groups *groups, uint32_t more, la_error *err)
         return LA_OK;
     }
     if (!groups->never_direct && groups->count > 0) {
-        for (uint32_t g = 0; g < groups->count; g++) {
-            widen_by_row(groups, la_groups_row(groups, g));
-        }
+        widen_by_groups(groups);
         if (plan_cells(groups, cells_allowed(groups->count, CELLS_A_GROUP / 2))) {
             la_dealloc(groups->env, groups->slots, groups->slot_count * sizeof(uint64_t));
             groups->slots = NULL;
@@ -473,6 +480,7 @@ la_groups_put(la_groups *groups, const uint64_t *row, uint32_t *group, la_error 
         status = slots_reserve(groups, 1, err); /* may turn direct */
     }
     if (status == LA_OK && groups->direct && !cell_of(groups, row, &cell)) {
+        widen_by_groups(groups);
         widen_by_row(groups, row);
         status = plan_cells(groups, cells_allowed((uint64_t)groups->count + 1,
                                                   CELLS_A_GROUP))
@@ -515,10 +523,11 @@ part_cells(la_groups *groups, uint32_t p, uint32_t count)
         return all >> part->bits != 0 || part->low > part->high;
     }
     bool has_nulls = (groups->null_parts >> p & 1) != 0;
+    bool only_nulls = part->low > part->high;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t offset = words[i] - base;
         bool null = has_nulls && (groups->nulls[i] >> p & 1) != 0;
-        outside |= !null && offset == 0;
+        outside |= !null && (offset == 0 || only_nulls);
         offset = null ? 0 : offset;
         all |= offset;
         places[i] |= (uint32_t)offset << shift;
@@ -584,6 +593,7 @@ chunk_prepare(la_groups *groups, uint32_t count, la_error *err)
     if (status != LA_OK || !groups->direct || chunk_cells(groups, count)) {
         return status;
     }
+    widen_by_groups(groups);
     widen_by_chunk(groups, count);
     if (!plan_cells(groups,
                     cells_allowed((uint64_t)groups->count + count, CELLS_A_GROUP))) {

@@ -402,8 +402,8 @@ done:
 
 /* ------------------------------------------------------------------ indexing */
 
-static void
-put_entry(la_buf *to, const la_frame_info *info)
+void
+la_segment_put_entry(la_buf *to, const la_frame_info *info)
 {
     la_buf_u64(to, info->byte);
     la_buf_u64(to, info->position);
@@ -423,7 +423,7 @@ la_segment_put_index(la_buf *to, const la_segment *segment, uint32_t count)
     la_buf_u32(to, count);
     la_buf_u32(to, 0);
     for (uint32_t i = 0; i < count; i++) {
-        put_entry(to, la_segment_frame(segment, i));
+        la_segment_put_entry(to, la_segment_frame(segment, i));
     }
 }
 

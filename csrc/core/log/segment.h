@@ -85,6 +85,7 @@ LA_MUST_CHECK la_status la_segment_load(const la_segment *segment,
                                         const la_frame_info *info, la_buf *scratch,
                                         la_frame_view *view, la_error *err);
 
+void la_segment_put_entry(la_buf *to, const la_frame_info *info);
 /* A footer's payload for the first `count` frames. */
 void la_segment_put_index(la_buf *to, const la_segment *segment, uint32_t count);
 

@@ -104,11 +104,28 @@ void la_writer_free(la_log *log, la_writer *writer);
 /* Makes all published rows durable. Without `state`. LA_UNKNOWN: the handle is dead. */
 LA_MUST_CHECK la_status la_log_commit(la_log *log, uint64_t end, la_error *err);
 
-/* Seals the open segment's published frames under writer epoch `epoch` and opens a fresh one.
- * All published rows must be durable, unless `rehome`: then bytes are not trusted to be on
- * disk and are rewritten. With `append` held, without `state`. */
-LA_MUST_CHECK la_status la_log_roll(la_log *log, la_frame_writer *frames, uint32_t epoch,
-                                    bool rehome, bool rewrite, la_error *err);
+/* What a roll starts from: a writer's own state, or what recovery found. Borrowed. */
+typedef struct la_roll {
+    const la_manifest *manifest;
+    la_segment_list *list;
+    la_segment *open; /* NULL: none */
+    uint32_t frames;  /* of it that are good */
+    uint64_t length;  /* bytes they end at */
+    uint32_t epoch;   /* of the writer that goes on */
+    bool rewrite;     /* frames are small, or their bytes may not be on disk */
+} la_roll;
+/* Seals the good frames into a sealed segment, opens a fresh one, publishes the manifest and
+ * installs all of it in `log`. The frames must be durable unless `rewrite`. With `append`
+ * held, without `state`. On failure nothing has changed (*touched: the open segment may hold
+ * a footer, append no more to it), but for LA_UNKNOWN: the handle is dead. */
+LA_MUST_CHECK la_status la_log_roll(la_log *log, const la_roll *roll,
+                                    la_frame_writer *frames, bool *touched, la_error *err);
+/* Rolls the writer's open segment; commits first. With `append` held. */
+LA_MUST_CHECK la_status la_writer_roll(la_log *log, la_error *err);
+/* With the lock file locked: newest manifest, scan of its open segment, roll. */
+LA_MUST_CHECK la_status la_log_recover(la_log *log, la_frame_writer *frames, la_error *err);
+/* LOCK of the log, locked. LA_BUSY: another process has it. */
+LA_MUST_CHECK la_status la_log_lock(la_log *log, int *fd, la_error *err);
 /* Unlinks debris of crashes: tmp files and segments that no manifest names any more. */
 void la_log_sweep(la_log *log);
 

@@ -218,11 +218,11 @@ step_log(la_verify *v, bool *more, la_error *err)
                                &error);
     if (damages > 0 && found.size > 0) {
         if (v->damages == 0) {
-            (void)la_fail_damaged(&v->first, la_log_name(v->logs[v->log_at]), UINT64_MAX,
-                                  "log \"%s\" is damaged: %.*s",
-                                  la_log_name(v->logs[v->log_at]),
-                                  (int)(found.size > 300 ? 300 : found.size),
-                                  (const char *)found.data);
+            v->first.position = LA_NO_POSITION;
+            v->first.byte = UINT64_MAX;
+            snprintf(v->first.message, sizeof v->first.message, "log \"%s\" is damaged: %.*s",
+                     la_log_name(v->logs[v->log_at]),
+                     (int)(found.size > 300 ? 300 : found.size), (const char *)found.data);
         }
         v->damages += damages;
         la_buf_text(&v->report, mark == 0 ? "" : ",");
