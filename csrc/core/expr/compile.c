@@ -189,7 +189,7 @@ cast_numbers(compiler *c, uint32_t reg, la_type from, la_type to, uint8_t scale)
 static uint32_t
 cast_from_text(compiler *c, uint32_t reg, la_type to, uint8_t scale)
 {
-    la_type direct = to == LA_T_I32 ? LA_T_I64 : to == LA_T_F32 ? LA_T_F64 : to;
+    la_type direct = to == LA_T_I32 ? LA_T_I64 : to;
     uint32_t value = emit_simple(c, la_kernel_from_text(direct), spans_of(c, reg), NO_REG,
                                  direct, scale);
     return cast_numbers(c, value, direct, to, scale);
@@ -310,15 +310,8 @@ make_set(compiler *c, const la_expr *expr)
         return NULL;
     }
     for (uint32_t i = 0; i < expr->set_count; i++) {
-        /* Doubles by their bits: `i64` shares memory with `f64`. The set is in order of
-         * values; keys are searched in order of int64, so each is put in its place. */
-        int64_t key = expr->set[i].i64;
-        uint32_t at = i;
-        while (at > 0 && set->keys[at - 1] > key) {
-            set->keys[at] = set->keys[at - 1];
-            at--;
-        }
-        set->keys[at] = key;
+        /* The set is in order of values, so its keys are in order of int64. */
+        set->keys[i] = la_set_key(&expr->set[i]);
     }
     return set;
 }

@@ -63,7 +63,7 @@ typedef struct la_reg {
     size_t slot; /* own_data's place in the program's block; shared over time (compile.c) */
 } la_reg;
 
-/* What is_in looks for: values as 64-bit keys, or texts; both sorted. */
+/* What is_in looks for: values of fixed size as 64-bit keys, or texts; both sorted. */
 typedef struct la_set {
     const la_value *values; /* as given */
     uint32_t count;
@@ -189,6 +189,7 @@ la_kernel la_kernel_spans(la_form form);
 la_kernel la_kernel_match_codes(void); /* cat against a constant text or a set */
 
 bool la_set_has_text(const la_set *set, la_span text);
+int64_t la_set_key(const la_value *value); /* the order of keys is that of values */
 /* Texts in order of bytes. */
 static inline int
 la_span_compare(la_span a, la_span b)

@@ -136,6 +136,29 @@ match_i64(const int64_t *a, int64_t key, uint8_t *restrict out, uint32_t rows)
     }
 }
 
+/* Keys keep the order of values: u64 and doubles are mapped to it. */
+static inline int64_t
+key_of_u64(uint64_t x)
+{
+    return (int64_t)(x ^ UINT64_C(1) << 63);
+}
+
+static inline int64_t
+key_of_f64(double x) /* canonical */
+{
+    int64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits ^ (bits < 0 ? INT64_MAX : 0);
+}
+
+int64_t
+la_set_key(const la_value *value)
+{
+    return value->type == LA_T_F64   ? key_of_f64(la_canonical_f64(value->f64))
+           : value->type == LA_T_U64 ? key_of_u64((uint64_t)value->i64)
+                                     : value->i64;
+}
+
 static bool
 set_has(const la_set *set, int64_t key)
 {
@@ -196,7 +219,18 @@ is_in_bool(la_task *t)
     return LA_OK;
 }
 
-/* Keys are the bits of the canonical double: one NaN, no -0.0. */
+static la_status
+is_in_u64(la_task *t)
+{
+    const uint64_t *a = t->a->data;
+    uint8_t *out = t->out->own_data;
+    la_task_valid(t);
+    for (uint32_t i = 0; i < t->rows; i++) {
+        out[i] = set_has(t->instr->set, key_of_u64(a[i]));
+    }
+    return LA_OK;
+}
+
 static la_status
 is_in_f64(la_task *t)
 {
@@ -204,10 +238,7 @@ is_in_f64(la_task *t)
     uint8_t *out = t->out->own_data;
     la_task_valid(t);
     for (uint32_t i = 0; i < t->rows; i++) {
-        double x = la_canonical_f64(a[i]);
-        int64_t bits;
-        memcpy(&bits, &x, sizeof bits);
-        out[i] = set_has(t->instr->set, bits);
+        out[i] = set_has(t->instr->set, key_of_f64(la_canonical_f64(a[i])));
     }
     return LA_OK;
 }
@@ -255,6 +286,8 @@ la_kernel_is_in(la_type type)
     case LA_T_I32:
     case LA_T_DATE:
         return is_in_i32;
+    case LA_T_U64:
+        return is_in_u64;
     case LA_T_F64:
         return is_in_f64;
     case LA_T_STR:

@@ -8,7 +8,7 @@
  * of the dictionary: one byte a code, then one load a row, about 0.5 ns. */
 #include "base/error.h"
 #include "expr/kernels.h"
-#include "expr/scan.h"
+#include "ingest/text.h"
 
 /* ---------------------------------------------------------------------- spans */
 
@@ -88,7 +88,7 @@ la_kernel_to_text(void)
 
 /* ------------------------------------------------------------------ from text */
 
-#define SCAN_KERNEL(name, T, scan)                                                       \
+#define PARSE_KERNEL(name, T, parse)                                                     \
     static la_status name(la_task *t)                                                    \
     {                                                                                    \
         const la_span *a = t->a->data;                                                   \
@@ -96,22 +96,20 @@ la_kernel_to_text(void)
         la_task_valid(t);                                                                \
         for (uint32_t i = 0; i < t->rows; i++) {                                         \
             out[i] = 0;                                                                  \
-            if (la_task_wants(t, i) && !(scan)) {                                        \
-                out[i] = 0;                                                              \
+            if (la_task_wants(t, i) && parse(a[i].at, a[i].size, &out[i], NULL) != LA_OK) { \
                 la_task_fail(t, i, LA_REASON_CAST);                                      \
             }                                                                            \
         }                                                                                \
         return LA_OK;                                                                    \
     }
-SCAN_KERNEL(text_to_i64, int64_t, la_scan_i64(a[i].at, a[i].size, &out[i]))
-SCAN_KERNEL(text_to_u64, uint64_t, la_scan_u64(a[i].at, a[i].size, &out[i]))
-SCAN_KERNEL(text_to_f64, double, la_scan_f64(a[i].at, a[i].size, &out[i]))
-SCAN_KERNEL(text_to_time, int64_t,
-            la_parse_time(a[i].at, a[i].size, &out[i], NULL) == LA_OK)
-SCAN_KERNEL(text_to_date, int32_t,
-            la_parse_date(a[i].at, a[i].size, &out[i], NULL) == LA_OK)
-SCAN_KERNEL(text_to_decimal, int64_t,
-            la_parse_decimal(a[i].at, a[i].size, t->out->scale, &out[i], NULL) == LA_OK)
+PARSE_KERNEL(text_to_i64, int64_t, la_parse_i64)
+PARSE_KERNEL(text_to_u64, uint64_t, la_parse_u64)
+PARSE_KERNEL(text_to_f64, double, la_parse_f64)
+PARSE_KERNEL(text_to_f32, float, la_parse_f32)
+PARSE_KERNEL(text_to_time, int64_t, la_parse_time)
+PARSE_KERNEL(text_to_date, int32_t, la_parse_date)
+#define PARSE_DECIMAL(text, size, to, err) la_parse_decimal(text, size, t->out->scale, to, err)
+PARSE_KERNEL(text_to_decimal, int64_t, PARSE_DECIMAL)
 
 la_kernel
 la_kernel_from_text(la_type to)
@@ -121,6 +119,8 @@ la_kernel_from_text(la_type to)
         return text_to_i64;
     case LA_T_U64:
         return text_to_u64;
+    case LA_T_F32:
+        return text_to_f32;
     case LA_T_F64:
         return text_to_f64;
     case LA_T_TIME:

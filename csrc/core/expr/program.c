@@ -196,23 +196,19 @@ fill_literal(la_reg *reg)
         fill(reg->own_data, &span, sizeof span);
         return;
     }
-    int32_t narrow = (int32_t)value->i64;
-    uint8_t bit = value->i64 != 0;
-    float single = (float)value->f64;
-    switch (reg->type) {
-    case LA_T_BOOL:
-        fill(reg->own_data, &bit, sizeof bit);
-        break;
-    case LA_T_I32:
-    case LA_T_DATE:
-        fill(reg->own_data, &narrow, sizeof narrow);
-        break;
-    case LA_T_F32:
+    if (reg->type == LA_T_BOOL) {
+        memset(reg->own_data, value->i64 != 0, LA_CHUNK_ROWS);
+    }
+    else if (reg->type == LA_T_F32) {
+        float single = (float)value->f64;
         fill(reg->own_data, &single, sizeof single);
-        break;
-    default:
+    }
+    else if (la_type_size(reg->type) == sizeof(int32_t)) {
+        int32_t narrow = (int32_t)value->i64;
+        fill(reg->own_data, &narrow, sizeof narrow);
+    }
+    else {
         fill(reg->own_data, &value->i64, sizeof value->i64);
-        break;
     }
 }
 

@@ -230,7 +230,7 @@ la_exact_add(la_exact *sum, double x, const la_env *env)
 
 #if defined(__GNUC__)
 typedef double f64x2 __attribute__((vector_size(16)));
-typedef int64_t i64x2 __attribute__((vector_size(16)));
+typedef uint64_t u64x2 __attribute__((vector_size(16))); /* wraps where values are strange */
 
 static f64x2
 load_pair(const double *x)
@@ -249,27 +249,26 @@ add_lanes(const double *x, size_t count, uint32_t anchor, i128 *total)
     /* 1.5 * 2^(anchor - 971): doubles near it are 2^(anchor - 1023) apart. */
     uint64_t high_bits = ((uint64_t)(anchor + 52) << 52) | UINT64_C(1) << 51;
     uint64_t low_bits = ((uint64_t)(anchor + 1) << 52) | UINT64_C(1) << 51;
-    int64_t hb = (int64_t)high_bits, lb = (int64_t)low_bits;
-    i64x2 high_unit = {hb, hb}, low_unit = {lb, lb};
+    u64x2 high_unit = {high_bits, high_bits}, low_unit = {low_bits, low_bits};
     f64x2 high_magic = (f64x2)high_unit, low_magic = (f64x2)low_unit;
-    i64x2 high = {0, 0}, low = {0, 0}, strange = {0, 0}, inexact = {0, 0};
+    u64x2 high = {0, 0}, low = {0, 0}, strange = {0, 0}, inexact = {0, 0};
 
     for (size_t i = 0; i < count; i += 2) {
         f64x2 v = load_pair(x + i);
         f64x2 t = v + high_magic;
-        i64x2 h = (i64x2)t;
+        u64x2 h = (u64x2)t;
         strange |= h ^ high_unit;
         high += h - high_unit;
         f64x2 rest = v - (t - high_magic);
         f64x2 u = rest + low_magic;
-        low += (i64x2)u - low_unit;
-        inexact |= (i64x2)((u - low_magic) - rest);
+        low += (u64x2)u - low_unit;
+        inexact |= (u64x2)((u - low_magic) - rest);
     }
-    int64_t exponents = (strange[0] | strange[1]) >> 52;
-    if (exponents != 0 || (inexact[0] | inexact[1]) != 0) {
+    if ((strange[0] | strange[1]) >> 52 != 0 || (inexact[0] | inexact[1]) != 0) {
         return false;
     }
-    *total = ((i128)(high[0] + high[1]) * ((i128)1 << 51)) + low[0] + low[1];
+    int64_t high_sum = (int64_t)(high[0] + high[1]), low_sum = (int64_t)(low[0] + low[1]);
+    *total = high_sum * ((i128)1 << 51) + low_sum;
     return true;
 }
 #endif

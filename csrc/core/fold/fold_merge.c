@@ -107,9 +107,7 @@ map_row(mapping *map, uint32_t group, uint64_t *row)
         }
         row[into->key_count] = (uint64_t)index;
     }
-    if (into->key_count > 0) {
-        row[into->groups.width - 1] = to_nulls;
-    }
+    row[into->groups.width - 1] = to_nulls;
     return true;
 }
 
@@ -244,9 +242,7 @@ take_key(la_fold *fold, const void *key, size_t key_size, bool add, uint64_t *ro
             row[k] = (uint64_t)value->i64;
         }
     }
-    if (fold->key_count > 0) {
-        row[fold->groups.width - 1] = nulls;
-    }
+    row[fold->groups.width - 1] = nulls;
     return *known || !add ? LA_OK : la_fail_nomem(err, key_size);
 }
 

@@ -32,7 +32,7 @@ la_groups_init(la_groups *groups, const la_env *env, const la_type *types,
     groups->env = env;
     groups->key_count = key_count;
     groups->part_count = key_count + windowed;
-    groups->width = groups->part_count + (key_count > 0);
+    groups->width = groups->part_count + 1;
     groups->direct = true;
     for (uint32_t p = 0; p < groups->part_count; p++) {
         la_group_part *part = &groups->parts[p];
@@ -154,9 +154,7 @@ gather(const la_groups *groups, uint32_t i, uint64_t *row)
     if (groups->null_parts != 0) {
         nulls = groups->nulls[i];
     }
-    if (groups->key_count > 0) {
-        row[groups->width - 1] = nulls;
-    }
+    row[groups->width - 1] = nulls;
 }
 
 /* A new group; rows_reserve made the room. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The group table: (key values, window) -> group number, from 0 in order of first appearance.
  *
- * A group is a row of words: one a key, then the window index where there are windows, then,
- * where there are keys, the null bits (bit k: key k is null, its word is 0). Key words are
- * those of fold/kernel.h; for texts the id in the key's own la_intern. */
+ * A group is a row of words: one a key, then the window index where there are windows, then
+ * the null bits (bit k: key k is null, its word is 0). Key words are those of fold/kernel.h;
+ * for texts the id in the key's own la_intern. */
 #ifndef LA_FOLD_GROUP_H
 #define LA_FOLD_GROUP_H
 
@@ -80,7 +80,7 @@ la_groups_row(const la_groups *groups, uint32_t group)
 static inline uint32_t
 la_groups_null_bits(const la_groups *groups, const uint64_t *row)
 {
-    return groups->key_count == 0 ? 0 : (uint32_t)row[groups->width - 1];
+    return (uint32_t)row[groups->width - 1];
 }
 
 #endif
