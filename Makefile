@@ -37,7 +37,7 @@ help: ## this list
 	@touch $@
 
 .venv/.check: .venv/.python
-	@tools/system-packages clang clang-format clang-tidy libclang-rt-14-dev
+	@tools/system-packages clang-format debootstrap
 	@$(PY) tools/dependencies.py check | xargs -d '\n' $(BIN)/pip install -q --disable-pip-version-check
 	@touch $@
 

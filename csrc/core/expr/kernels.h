@@ -140,9 +140,10 @@ la_reg_value_size(const la_reg *reg)
 {
     return reg->form == LA_FORM_SPANS ? sizeof(la_span) : la_type_size(reg->type);
 }
-/* Fills a zeroed program's registers, instructions and roots; lays out its block. */
+/* Fills a zeroed program's registers, instructions and roots, and lays out its block. */
 LA_MUST_CHECK la_status la_program_compile(la_program *program, la_expr *const *exprs,
                                            uint32_t count, la_error *err);
+LA_MUST_CHECK la_status la_program_lay_out(la_program *program, la_error *err);
 
 struct la_task {
     uint32_t rows;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Literals: from JSON, from one number type to another, and their canonical JSON. */
+/* Literals: from JSON, and from one number type to another. */
 #include <math.h>
 
 #include "base/error.h"
@@ -113,8 +113,8 @@ named_float(const la_json *json, double *x)
     return known;
 }
 
-static bool
-float_of(const la_json *json, la_type type, double *x)
+bool
+la_literal_float(const la_json *json, la_type type, double *x)
 {
     if (json->kind == LA_J_INT) {
         *x = (double)json->i64;
@@ -146,7 +146,7 @@ read_value(la_scope *scope, const la_place *place, const la_json *json, la_value
         return LA_OK;
     case LA_T_F32:
     case LA_T_F64:
-        if (!float_of(json, value->type, &value->f64)) {
+        if (!la_literal_float(json, value->type, &value->f64)) {
             return wrong_kind(scope, place, value->type, 0,
                               "a number, \"nan\", \"inf\", \"-inf\" or \"-0.0\"", json);
         }
@@ -290,113 +290,4 @@ la_literal_fit(const la_value *from, la_type type, uint8_t scale, la_value *out)
     }
     *out = to;
     return true;
-}
-
-/* ----------------------------------------------------------- canonical literals */
-
-static la_json *
-copy_node(la_arena *arena, const la_json *json, uint32_t item_count)
-{
-    la_json *copy = la_arena_alloc(arena, sizeof *copy);
-    if (copy == NULL) {
-        return NULL;
-    }
-    *copy = *json;
-    if (item_count > 0) {
-        copy->list.items = la_arena_alloc(arena, item_count * sizeof *copy);
-    }
-    return item_count > 0 && copy->list.items == NULL ? NULL : copy;
-}
-
-/* Floats become floats whatever number was given; what JSON cannot write becomes its name. */
-static void
-canonical_float(la_json *json, la_type type)
-{
-    double x;
-    if (!float_of(json, type, &x)) {
-        return; /* null */
-    }
-    const char *name = x != x                         ? "nan"
-                       : x - x != 0                   ? (x > 0 ? "inf" : "-inf")
-                       : x == 0 && signbit(x) != 0    ? "-0.0"
-                                                      : NULL;
-    if (name == NULL) {
-        json->kind = LA_J_FLOAT;
-        json->f64 = x;
-        return;
-    }
-    json->kind = LA_J_TEXT;
-    json->text.at = name;
-    json->text.size = strlen(name);
-}
-
-static la_json *
-canonical_every(la_arena *arena, const la_json *json)
-{
-    bool grows = la_json_get(json, "unit") != NULL && la_json_get(json, "count") == NULL;
-    uint32_t count = json->list.count;
-    la_json *copy = copy_node(arena, json, 2 * (count + 1));
-    if (copy == NULL) {
-        return NULL;
-    }
-    memcpy(copy->list.items, json->list.items, 2 * (size_t)count * sizeof *copy);
-    if (grows) {
-        la_json name = {.kind = LA_J_TEXT, .text = {"count", 5}};
-        la_json one = {.kind = LA_J_INT, .i64 = 1};
-        copy->list.items[2 * count] = name;
-        copy->list.items[2 * count + 1] = one;
-        copy->list.count++;
-    }
-    return copy;
-}
-
-/* One text a type: "decimal(02)" is "decimal(2)", and outside of columns cat is str. */
-static bool
-canonical_type(la_arena *arena, la_json *json)
-{
-    la_type type;
-    uint8_t scale;
-    bool nullable;
-    char text[32];
-    if (la_type_parse(json->text.at, json->text.size, &type, &scale, &nullable, NULL)
-        != LA_OK) {
-        return true; /* "null" */
-    }
-    la_type_text(type == LA_T_CAT ? LA_T_STR : type, scale, text, sizeof text);
-    json->text.size = strlen(text);
-    json->text.at = la_arena_strndup(arena, text, json->text.size);
-    return json->text.at != NULL;
-}
-
-la_json *
-la_expr_canonical(la_arena *arena, const la_json *json)
-{
-    if (json->kind == LA_J_OBJECT) {
-        return canonical_every(arena, json); /* the only objects in expressions */
-    }
-    uint32_t count = json->kind == LA_J_ARRAY ? json->list.count : 0;
-    la_json *copy = copy_node(arena, json, count);
-    for (uint32_t i = 0; copy != NULL && i < count; i++) {
-        la_json *item = la_expr_canonical(arena, &json->list.items[i]);
-        if (item == NULL) {
-            return NULL;
-        }
-        copy->list.items[i] = *item;
-    }
-    if (copy == NULL || count != 3) {
-        return copy;
-    }
-    la_json *items = copy->list.items;
-    bool literal = la_json_is(&items[0], "lit");
-    if (literal && la_json_is(&items[1], "f32")) {
-        canonical_float(&items[2], LA_T_F32);
-    }
-    else if (literal && la_json_is(&items[1], "f64")) {
-        canonical_float(&items[2], LA_T_F64);
-    }
-    bool typed = literal || la_json_is(&items[0], "cast");
-    if (typed && !canonical_type(arena, &items[literal ? 1 : 2])) {
-        return NULL;
-    }
-    return copy;
 }

@@ -3,6 +3,8 @@
  *
  *   JSON -> members checked -> expressions typed -> canonical JSON -> SHA-256
  *
+ * Canonical form and fingerprint: canonical.c.
+ *
  * Invariants
  *  1. A finished plan never changes; any thread may read it. References are atomic.
  *  2. Everything it points to is in its arena, but for the two schemas that it retains.
@@ -10,7 +12,6 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "base/hash.h"
 #include "base/live.h"
 #include "expr/typing.h"
 #include "fold/agg.h"
@@ -342,8 +343,6 @@ read_aggregates(reader *r)
 
 /* --------------------------------------------------------------------- policy */
 
-static const char *const on_error_names[] = {"set_aside", "null", "stop"};
-
 static la_status
 read_policy(reader *r)
 {
@@ -351,7 +350,7 @@ read_policy(reader *r)
     la_place place = la_place_member(&r->place, "on_error");
     if (on_error != NULL) {
         uint32_t i = 0;
-        while (i < 3 && !la_json_is(on_error, on_error_names[i])) {
+        while (i < 3 && !la_json_is(on_error, la_on_error_names[i])) {
             i++;
         }
         if (i == 3) {
@@ -395,136 +394,6 @@ read_head(reader *r)
                              (long long)v->i64);
     }
     return la_place_members(&r->place, r->root, members, r->err);
-}
-
-/* ------------------------------------------------------------ canonical form */
-
-static void
-put_expr(reader *r, la_buf *to, const la_json *json)
-{
-    if (json == NULL) {
-        la_buf_text(to, "null");
-        return;
-    }
-    la_json *canonical = la_expr_canonical(&r->plan->arena, json);
-    if (canonical == NULL) {
-        to->failed = true;
-        return;
-    }
-    la_json_put(to, canonical);
-}
-
-static void
-put_aggregates(reader *r, la_buf *to)
-{
-    const la_json *aggs = la_json_get(r->root, "aggs");
-    for (uint32_t i = 0; i < aggs->list.count; i++) {
-        const la_json *agg = &aggs->list.items[i];
-        const char *name = r->plan->aggs[i].name;
-        la_buf_text(to, i == 0 ? "{\"arg\":" : ",{\"arg\":");
-        put_expr(r, to, given(agg, "arg"));
-        la_buf_text(to, ",\"filter\":");
-        put_expr(r, to, given(agg, "filter"));
-        la_buf_printf(to, ",\"fn\":\"%s\",\"name\":", r->plan->aggs[i].kind->name);
-        la_json_put_text(to, name, strlen(name));
-        la_buf_u8(to, '}');
-    }
-}
-
-static void
-put_keys(reader *r, la_buf *to)
-{
-    const la_json *by = la_json_get(r->root, "by");
-    for (uint32_t i = 0; i < r->plan->key_count; i++) {
-        const char *name = r->plan->keys[i].name;
-        la_buf_text(to, i == 0 ? "[" : ",[");
-        la_json_put_text(to, name, strlen(name));
-        la_buf_u8(to, ',');
-        put_expr(r, to, &by->list.items[i].list.items[1]);
-        la_buf_u8(to, ']');
-    }
-}
-
-void
-la_window_put(la_buf *to, const la_window *window)
-{
-    static const char *const units[] = {"day", "week", "month", "quarter", "year"};
-    switch (window->kind) {
-    case LA_WINDOW_NONE:
-        la_buf_text(to, "null");
-        break;
-    case LA_WINDOW_TUMBLING:
-        la_buf_printf(to, "{\"kind\":\"tumbling\",\"origin_us\":%lld,\"size_us\":%lld}",
-                      (long long)window->origin_us, (long long)window->size_us);
-        break;
-    case LA_WINDOW_CALENDAR:
-        la_buf_printf(
-            to, "{\"count\":%lld,\"kind\":\"calendar\",\"tz\":\"UTC\",\"unit\":\"%s\"}",
-            (long long)window->count, units[window->unit]);
-        break;
-    }
-}
-
-/* Members in order of their names: aggs by late logs on_error v where window. */
-static la_status
-write_canonical(reader *r)
-{
-    la_plan *plan = r->plan;
-    la_buf text;
-    la_buf_init(&text, plan->env);
-    la_buf_text(&text, "{\"aggs\":[");
-    put_aggregates(r, &text);
-    la_buf_text(&text, "],\"by\":[");
-    put_keys(r, &text);
-    la_buf_text(&text, "],\"late\":{\"then\":\"update\"},\"logs\":[");
-    la_json_put_text(&text, plan->log, strlen(plan->log));
-    la_buf_printf(&text, "],\"on_error\":\"%s\",\"v\":1,\"where\":",
-                  on_error_names[plan->on_error]);
-    put_expr(r, &text, given(r->root, "where"));
-    la_buf_text(&text, ",\"window\":");
-    la_window_put(&text, &plan->window);
-    la_buf_u8(&text, '}');
-    if (!text.failed) {
-        plan->canonical =
-            la_arena_strndup(&plan->arena, (const char *)text.data, text.size);
-        plan->canonical_size = text.size;
-    }
-    size_t size = text.size;
-    la_buf_fini(&text);
-    return plan->canonical == NULL ? nomem(r, size + 1) : LA_OK;
-}
-
-/* canonical "\n" and, for each distinct aggregate by name, name "/" version "\n". */
-static la_status
-write_fingerprint(reader *r)
-{
-    la_plan *plan = r->plan;
-    la_buf text;
-    la_buf_init(&text, plan->env);
-    la_buf_put(&text, plan->canonical, plan->canonical_size);
-    la_buf_u8(&text, '\n');
-    const char *last = "";
-    for (;;) {
-        const la_agg_kind *next = NULL;
-        for (uint32_t i = 0; i < plan->agg_count; i++) {
-            const la_agg_kind *kind = plan->aggs[i].kind;
-            if (strcmp(kind->name, last) > 0
-                && (next == NULL || strcmp(kind->name, next->name) < 0)) {
-                next = kind;
-            }
-        }
-        if (next == NULL) {
-            break;
-        }
-        la_buf_printf(&text, "%s/%u\n", next->name, next->semantics);
-        last = next->name;
-    }
-    bool failed = text.failed;
-    if (!failed) {
-        la_sha256(text.data, text.size, plan->fingerprint);
-    }
-    la_buf_fini(&text);
-    return failed ? nomem(r, plan->canonical_size) : LA_OK;
 }
 
 /* -------------------------------------------------------------- result schema */
@@ -584,8 +453,7 @@ read_plan(reader *r, const char *json, size_t size, const la_plan_source *source
         return la_place_wrap(&r->place, r->err, &inner);
     }
     la_status (*const steps[])(reader *) = {
-        read_keys,   read_window,     read_where,        read_aggregates,
-        read_policy, write_canonical, write_fingerprint, make_result_schema,
+        read_keys, read_window, read_where, read_aggregates, read_policy, make_result_schema,
     };
     status = read_head(r);
     if (status == LA_OK) {
@@ -594,7 +462,7 @@ read_plan(reader *r, const char *json, size_t size, const la_plan_source *source
     for (size_t i = 0; status == LA_OK && i < sizeof steps / sizeof steps[0]; i++) {
         status = steps[i](r);
     }
-    return status;
+    return status != LA_OK ? status : la_plan_canonicalise(r->plan, r->root, r->err);
 }
 
 static void

@@ -66,6 +66,8 @@ const char *la_op_name(la_op op);
 LA_MUST_CHECK la_status la_literal_parse(la_scope *scope, const la_place *place,
                                          const la_json *type, const la_json *value,
                                          la_expr **out);
+/* The number or name ("nan", ...) of a float literal of `type`, rounded to it. */
+bool la_literal_float(const la_json *json, la_type type, double *x);
 /* The same number as a value of `type`; false where it cannot be held exactly. Floats are
  * rounded (they compare as floats). */
 bool la_literal_fit(const la_value *from, la_type type, uint8_t scale, la_value *out);
@@ -98,7 +100,10 @@ LA_MUST_CHECK la_status la_expr_parse_at(la_scope *scope, const la_json *json,
 /* As above for conditions: type bool, null stands for "not there" only in the caller. */
 LA_MUST_CHECK la_status la_expr_parse_bool(la_scope *scope, const la_json *json,
                                            const la_place *place, la_expr **out);
-/* A checked expression's canonical JSON, in `arena`; NULL: out of memory. */
-la_json *la_expr_canonical(la_arena *arena, const la_json *json);
+
+/* Writes canonical form and fingerprint of a checked plan from its JSON (canonical.c). */
+LA_MUST_CHECK la_status la_plan_canonicalise(la_plan *plan, const la_json *root,
+                                             la_error *err);
+extern const char *const la_on_error_names[3]; /* by la_on_error */
 
 #endif

@@ -161,7 +161,7 @@ own_tail(la_log *log, la_error *err)
 la_status
 la_writer_start(la_log *log, la_error *err)
 {
-    la_writer *w;
+    la_writer *w = NULL;
     la_status status;
 
     if (log->writer != NULL) {
