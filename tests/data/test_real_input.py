@@ -102,7 +102,7 @@ def beijing_views(store: la.Store, air: la.Log) -> None:
     )
     spread = {**measured, "mean": pm.mean(), "max": pm.max()}
     store.view(
-        "station_month", air, by=["station"], window=la.calendar("1mo"), agg=spread
+        "station_month", air, by=["station"], window=la.calendar("month"), agg=spread
     )
     store.view("daily", air, window=la.tumbling("1d"), agg=spread)
     store.view(

@@ -49,7 +49,7 @@ def literal(kind: str, value: Value) -> la.Expr:
         value = Decimal(value).scaleb(-int(kind[8:-1]))
     elif kind == "time[us]" and value is not None:
         value = time_of(value)
-    return la.lit(value, kind)
+    return la.lit(value) if value is not None else la.lit(None, kind)
 
 
 def every_text(every: Mapping[str, Any]) -> str:
@@ -72,9 +72,9 @@ def expression(expr: Sequence[Any]) -> la.Expr:
     if op == "cast":
         return a.cast(rest[1])
     if op == "truncate":
-        return a.truncate(every_text(rest[1]))
+        return a.dt.truncate(every_text(rest[1]))
     if op == "offset_by":
-        return a.offset_by(f"{rest[1]['us']}us")
+        return a.dt.offset_by(f"{rest[1]['us']}us")
     b = [expression(e) for e in rest[1:]]
     if op == "when":
         return la.when(a).then(b[0]).otherwise(b[1])
@@ -93,9 +93,9 @@ def window(plan: Plan | None) -> Any:
     if plan is None:
         return None
     if plan["kind"] == "calendar":
-        return la.calendar(every_text(plan))
-    origin = plan.get("origin_us", 0)
-    return la.tumbling(f"{plan['size_us']}us", origin=f"{origin}us")
+        return la.calendar(plan["unit"], count=plan.get("count", 1))
+    origin = time_of(plan.get("origin_us", 0))
+    return la.tumbling(f"{plan['size_us']}us", origin=origin)
 
 
 def aggregate(spec: Mapping[str, Any]) -> Any:

@@ -138,7 +138,7 @@ write_partitions(la_codec *codec, const char *folder, const la_fold *fold,
             return la_fail_nomem(err, sizeof *partition);
         }
         la_status status =
-            la_groups_write(p->env, codec, folder, fold, p->order + from, to - from,
+            la_partfile_write(p->env, codec, folder, fold, p->order + from, to - from,
                             &partition->base, &partition->content, err);
         if (status != LA_OK) {
             return status;
@@ -223,7 +223,7 @@ account(const placing *delta_places, const la_fold *delta, const la_fold *all, b
             p->groups++;
         }
         else {
-            la_hash128 hash = la_groups_hash(&scratch, all, group);
+            la_hash128 hash = la_partfile_hash(&scratch, all, group);
             p->content = before ? la_hash128_sub(p->content, hash)
                                 : la_hash128_add(p->content, hash);
         }
@@ -255,7 +255,7 @@ load_previous(increment *inc, uint64_t memory_max, la_error *err)
     uint64_t delta_groups = la_fold_group_count(inc->delta);
     for (uint32_t i = 0; i < inc->previous->delta_count && status == LA_OK; i++) {
         delta_groups += inc->previous->deltas[i].groups;
-        status = la_groups_load(inc->env, inc->folder, &inc->previous->deltas[i],
+        status = la_partfile_load(inc->env, inc->folder, &inc->previous->deltas[i],
                                 inc->deltas, err);
     }
     inc->compact = inc->previous->delta_count == LA_DELTAS_MAX ||
@@ -278,7 +278,7 @@ load_previous(increment *inc, uint64_t memory_max, la_error *err)
         const la_partition *p =
             la_version_list_find(inc->previous, inc->touched.partitions[i].id);
         if (p != NULL && p->base.name[0] != '\0') {
-            status = la_groups_load(inc->env, inc->folder, &p->base, inc->all, err);
+            status = la_partfile_load(inc->env, inc->folder, &p->base, inc->all, err);
         }
     }
     if (status == LA_OK) {
@@ -316,7 +316,7 @@ write_increment(increment *inc, la_version_list *list, la_error *err)
         uint32_t *order = inc->delta_places.order;
         status = la_fold_sorted(inc->delta, order, err);
         if (status == LA_OK) {
-            status = la_groups_write(inc->env, inc->codec, inc->folder, inc->delta, order,
+            status = la_partfile_write(inc->env, inc->codec, inc->folder, inc->delta, order,
                                      inc->delta_places.count,
                                      &list->deltas[inc->previous->delta_count], &ignored,
                                      err);

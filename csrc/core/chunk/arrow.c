@@ -432,9 +432,7 @@ take_floats(import *in)
         } else {
             double x;
             memcpy(&x, from + (in->start + i) * 8, sizeof x);
-            float narrow = x > 3.5e38 || x < -3.5e38 ? (x > 0 ? 1.0F : -1.0F)
-                                                             * __builtin_inff()
-                                                     : (float)x;
+            float narrow = (float)x;
             ((float *)data)[i] = narrow;
             if (x == x && (double)narrow != x) {
                 return bad_row(in, i, "is more precise than f32");
@@ -880,7 +878,7 @@ take_dictionary(import *in, const la_env *env, const struct ArrowSchema *schema)
     if (in->array->dictionary == NULL || (in->rows > 0 && buffer(in, 1) == NULL)) {
         return bad_array(in, "its dictionary or indices are missing");
     }
-    la_chunk *values;
+    la_chunk *values = NULL;
     la_status status = import_values(env, in, value_schema, &values);
     if (status != LA_OK) {
         return status;

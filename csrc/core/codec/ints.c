@@ -8,9 +8,9 @@
  *            DELTA          first u64, base u64, fields
  *            DELTA_PATCHED  first u64, base u64, fields, patch places, patch values
  *
- * Patches are rows that would have made all fields wide. Their fields are 0; their values are
- * put in last, as value - min in the width of max - min. In DELTA_PATCHED the running sum
- * passes a patched row by, so that one late event costs one patch, not two.
+ * Patches are rows that would have made all fields wide. Their values are put in last, as
+ * value - min in the width of max - min, over whatever their fields gave. In DELTA_PATCHED the
+ * running sum passes a patched row by, so that one late event costs one patch, not two.
  *
  * Invariants
  *  1. The choice is a function of the values alone (samples are taken at fixed places).
@@ -176,6 +176,22 @@ try_for_patched(const block_in *in, plan *best)
     }
 }
 
+/* The field of a patched row: any will do for the row itself, so it is what brings the next
+ * row within reach. Rows ahead of the chain's pace pull it on by whole steps; a row far off is
+ * taken for another odd one and ignored. */
+static uint64_t
+catch_up(const block_in *in, uint32_t i, uint64_t expected, uint64_t base, uint64_t mask)
+{
+    if (i + 1 == in->count) {
+        return 0;
+    }
+    uint64_t ahead = in->values[i + 1] - expected - base;
+    if ((int64_t)ahead < 0 || ahead <= mask || ahead / 64 > mask) {
+        return 0;
+    }
+    return ahead - mask < mask ? ahead - mask : mask;
+}
+
 /* Walks the chain: fields into scratch, rows that do not fit aside. Starts from the first two
  * rows that agree, so that an odd first row does not spoil the block. */
 static void
@@ -194,12 +210,14 @@ walk_chain(const block_in *in, la_ints_scratch *scratch, plan *chosen)
     for (uint32_t i = 0; i < in->count; i++) {
         uint64_t expected = sum + base;
         uint64_t field = values[i] - expected;
-        bool fits = field <= mask;
-        scratch->fields[i] = fits ? field : 0;
-        sum = fits ? values[i] : expected;
-        scratch->rows[patches] = (uint16_t)i;
-        scratch->patches[patches] = values[i] - in->min;
-        patches += !fits;
+        if (field > mask) {
+            field = catch_up(in, i, expected, base, mask);
+            scratch->rows[patches] = (uint16_t)i;
+            scratch->patches[patches] = values[i] - in->min;
+            patches++;
+        }
+        scratch->fields[i] = field;
+        sum = expected + field;
     }
     chosen->patches = patches;
     chosen->cost = patched_cost(in, chosen->width, patches, true);

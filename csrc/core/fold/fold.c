@@ -159,7 +159,7 @@ la_fold_free(la_fold *fold)
     const la_env *env = fold->env;
     fini_states(fold);
     for (uint32_t a = 0; a < fold->agg_count; a++) {
-        la_dealloc(env, fold->aggs[a].states, fold->state_capacity * fold->aggs[a].size);
+        la_dealloc(env, fold->aggs[a].states, fold->aggs[a].capacity * fold->aggs[a].size);
     }
     la_dealloc(env, fold->aggs, fold->agg_count * sizeof *fold->aggs);
     la_groups_fini(&fold->groups);
@@ -227,19 +227,16 @@ states_grow(la_fold *fold, uint32_t capacity, la_error *err)
 {
     for (uint32_t a = 0; a < fold->agg_count; a++) {
         la_fold_agg *agg = &fold->aggs[a];
-        size_t from = fold->state_capacity * agg->size, to = capacity * agg->size;
-        char *states = la_realloc(fold->env, agg->states, from, to);
+        if (agg->capacity >= capacity) {
+            continue; /* grown by a call that failed later */
+        }
+        size_t to = capacity * agg->size;
+        char *states = la_realloc(fold->env, agg->states, agg->capacity * agg->size, to);
         if (states == NULL) {
-            /* Those before have grown: shrink them, so that one capacity holds for all. */
-            while (a-- > 0) {
-                agg = &fold->aggs[a];
-                states = la_realloc(fold->env, agg->states, capacity * agg->size,
-                                    fold->state_capacity * agg->size);
-                agg->states = states != NULL ? states : agg->states;
-            }
             return la_fail_nomem(err, to);
         }
         agg->states = states;
+        agg->capacity = capacity;
     }
     fold->state_capacity = capacity;
     return LA_OK;

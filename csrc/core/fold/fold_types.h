@@ -11,8 +11,9 @@
 typedef struct la_fold_agg {
     const la_agg_kind *kind;
     la_agg_context context;
-    size_t size;  /* of a state */
-    char *states; /* state_capacity of them, state_count inited */
+    size_t size;       /* of a state */
+    char *states;      /* the fold's state_count of them are inited */
+    uint32_t capacity; /* that many fit */
 } la_fold_agg;
 
 struct la_fold {

@@ -152,6 +152,21 @@ add_text(la_gather_text *t, const la_column *column, uint32_t from, uint32_t row
     return !t->heap.failed && !t->offsets.failed && !t->valid.failed;
 }
 
+/* Rows that have no text: nulls. */
+static bool
+add_no_text(la_gather_text *t, uint32_t rows)
+{
+    static const uint32_t offsets[2] = {0, 0};
+    static const uint8_t valid[1] = {0};
+    const la_column none = {.data = "", .offsets = offsets, .valid = valid};
+    bool ok = true;
+
+    for (uint32_t i = 0; i < rows && ok; i++) {
+        ok = add_text(t, &none, 0, 1);
+    }
+    return ok;
+}
+
 static bool
 add_column(la_gather_column *to, const la_column *column, uint32_t from, uint32_t rows)
 {
@@ -181,14 +196,11 @@ add_verdicts(la_gather *g, const la_decoded *d, uint32_t from, uint32_t rows,
         la_buf_u64(&g->ingests, (uint64_t)(d->ingests == NULL ? ingest_us : d->ingests[i]));
     }
     if (bad != 0) {
-        static const uint32_t no_offsets[LA_FRAME_ROWS_MAX + 1];
-        static const uint8_t no_valid[LA_FRAME_ROWS_MAX];
-        la_column none = {.data = "", .offsets = no_offsets, .valid = no_valid};
         bool text = d->raw.type != LA_T_NULL;
 
-        if (!add_text(&g->raw, text ? &d->raw : &none, text ? *quarantined : 0, bad)
-            || !add_text(&g->reasons, text ? &d->reasons : &none, text ? *quarantined : 0,
-                         bad)) {
+        if (text ? !add_text(&g->raw, &d->raw, *quarantined, bad)
+                       || !add_text(&g->reasons, &d->reasons, *quarantined, bad)
+                 : !add_no_text(&g->raw, bad) || !add_no_text(&g->reasons, bad)) {
             return false;
         }
         *quarantined += bad;

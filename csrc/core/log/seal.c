@@ -543,7 +543,7 @@ finish(sealing *s, la_error *err)
     }
     status = la_manifest_write(log->env, log->folder, &s->manifest, &previous, &why);
     if (status != LA_OK) {
-        if (status == LA_UNKNOWN) {
+        if (status == LA_UNKNOWN || status == LA_CONFLICT) {
             /* Readers may follow the new manifest: this handle knows too little to go on,
              * and the new files must stay. */
             s->made_sealed = s->made_fresh = false;
@@ -581,6 +581,10 @@ la_log_roll(la_log *log, const la_roll *roll, la_frame_writer *frames, bool *tou
     status = prepare(&s, touched, err);
     if (status == LA_OK) {
         status = finish(&s, err);
+    }
+    if (status != LA_OK && s.manifest.env != NULL) {
+        /* Names that may be taken now: the next try goes past them. */
+        roll->manifest->next_segment = s.manifest.next_segment;
     }
     if (status != LA_OK && s.made_sealed) {
         unlink_segment(log, s.entry.number);

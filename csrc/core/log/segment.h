@@ -14,6 +14,8 @@
 /* Frames a segment holds at most, so that its index is a fixed table of pages. */
 #define LA_SEGMENT_FRAMES_MAX 65536u
 #define LA_SEGMENT_PAGE 256u
+/* A frame of so many rows is encoded for keeps; smaller ones are merged when sealing. */
+#define LA_SEALED_ROWS 8192u
 
 /* Reference counted. Sealed: mapped whole, so that it stays readable after its name is gone;
  * indexed on first use. Open: read through `fd`; its owner adds frames, and a reader may use

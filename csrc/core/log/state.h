@@ -31,6 +31,8 @@ typedef struct la_writer {
     uint32_t epoch;
     bool broken;             /* a write failed: the open segment takes no more frames */
     bool rewrite;            /* it has small frames: sealing rewrites it */
+    uint32_t *dict_keep;     /* a column: dictionary entries that count */
+    bool dicts_dirty;        /* a failed append left more than those */
     uint64_t zeroed_to;      /* bytes of the open segment that were written at least as zeros */
     int64_t last_ingest_us;
     int64_t max_time;        /* of ok rows up to the published end */
@@ -106,7 +108,7 @@ LA_MUST_CHECK la_status la_log_commit(la_log *log, uint64_t end, la_error *err);
 
 /* What a roll starts from: a writer's own state, or what recovery found. Borrowed. */
 typedef struct la_roll {
-    const la_manifest *manifest;
+    la_manifest *manifest; /* a failed roll only moves its next_segment on */
     la_segment_list *list;
     la_segment *open; /* NULL: none */
     uint32_t frames;  /* of it that are good */
@@ -126,7 +128,4 @@ LA_MUST_CHECK la_status la_writer_roll(la_log *log, la_error *err);
 LA_MUST_CHECK la_status la_log_recover(la_log *log, la_frame_writer *frames, la_error *err);
 /* LOCK of the log, locked. LA_BUSY: another process has it. */
 LA_MUST_CHECK la_status la_log_lock(la_log *log, int *fd, la_error *err);
-/* Unlinks debris of crashes: tmp files and segments that no manifest names any more. */
-void la_log_sweep(la_log *log);
-
 #endif

@@ -69,6 +69,7 @@ la_writer_free(la_log *log, la_writer *writer)
     la_buf_fini(&writer->out);
     la_dedupe_fini(&writer->dedupe);
     la_program_free(writer->checks);
+    la_dealloc(env, writer->dict_keep, sizeof *writer->dict_keep * log->column_count);
     if (writer->lock_fd >= 0) {
         env->io.close(env->io.ctx, writer->lock_fd);
     }
@@ -87,7 +88,9 @@ new_writer(la_log *log, la_writer **out, la_error *err)
     w->lock_fd = -1;
     la_buf_init(&w->out, log->env);
     la_dedupe_init(&w->dedupe, log->env);
-    status = la_frame_writer_init(&w->frames, log->env, err);
+    w->dict_keep = la_calloc(log->env, log->column_count, sizeof *w->dict_keep);
+    status = w->dict_keep == NULL ? la_fail_nomem(err, sizeof *w->dict_keep)
+                                  : la_frame_writer_init(&w->frames, log->env, err);
     if (status == LA_OK && log->def.check_count != 0) {
         status = la_program_new(log->env, log->def.schema, log->def.checks,
                                 log->def.check_count, &w->checks, err);

@@ -126,11 +126,11 @@ load_partition(la_generation *g, uint32_t i, la_error *err)
     la_status status = LA_OK;
     for (uint32_t d = 0; !g->deltas_loaded && d < g->list.delta_count && status == LA_OK;
          d++) {
-        status = la_groups_load(g->store->env, g->folder, &g->list.deltas[d], g->base, err);
+        status = la_partfile_load(g->store->env, g->folder, &g->list.deltas[d], g->base, err);
     }
     g->deltas_loaded = true;
     if (status == LA_OK && g->list.partitions[i].base.name[0] != '\0') {
-        status = la_groups_load(g->store->env, g->folder, &g->list.partitions[i].base,
+        status = la_partfile_load(g->store->env, g->folder, &g->list.partitions[i].base,
                                 g->base, err);
     }
     g->loaded[i] = 1;

@@ -166,12 +166,12 @@ check_version(la_verify *v, const la_view_entry *entry, const la_view_version *v
     for (uint32_t i = 0; read == LA_OK && status == LA_OK && i < list.partition_count; i++) {
         if (list.partitions[i].base.name[0] != '\0') {
             status = note(
-                v, la_groups_verify(v->env, folder, &list.partitions[i].base, &error), &error,
+                v, la_partfile_verify(v->env, folder, &list.partitions[i].base, &error), &error,
                 err);
         }
     }
     for (uint32_t i = 0; read == LA_OK && status == LA_OK && i < list.delta_count; i++) {
-        status = note(v, la_groups_verify(v->env, folder, &list.deltas[i], &error), &error,
+        status = note(v, la_partfile_verify(v->env, folder, &list.deltas[i], &error), &error,
                       err);
     }
     la_version_list_fini(&list);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/live.h"
 
 static const struct {
@@ -174,16 +175,21 @@ put_catalogue(la_buf *to, const la_catalogue *catalogue)
 
 /* ------------------------------------------------------------------ reading */
 
-/* Text of a member, in the catalogue's arena. */
+/* A view's name becomes a folder's: only what a definition would accept gets through. */
 static la_status
-take_text(la_catalogue *c, const la_json *json, const char *name, const char **out,
-          la_error *err)
+take_name(la_catalogue *c, const la_json *json, const char **out, la_error *err)
 {
     const char *text;
     size_t size;
-    la_status status = la_json_text(json, name, &text, &size, err);
+    la_status status = la_json_text(json, "name", &text, &size, err);
     if (status != LA_OK) {
         return status;
+    }
+    if (strlen(text) != size || !la_name_is_valid(text)) {
+        return la_fail(err, LA_INVALID, "\"%.128s\" cannot name a view", text);
+    }
+    if (la_catalogue_view(c, text) != NULL) {
+        return la_fail(err, LA_INVALID, "view \"%s\" is there twice", text);
     }
     *out = la_arena_strndup(&c->arena, text, size);
     return *out != NULL ? LA_OK : la_fail_nomem(err, size);
@@ -218,6 +224,9 @@ take_cutoff(la_catalogue *c, const la_json *json, la_view_version *out, la_error
         return la_fail(err, LA_INVALID, "member \"cutoff\" is no {log: position}");
     }
     const la_json *log = &cutoff->list.items[0];
+    if (strlen(log->text.at) != log->text.size || !la_name_is_valid(log->text.at)) {
+        return la_fail(err, LA_INVALID, "\"%.128s\" cannot name a log", log->text.at);
+    }
     out->log = la_arena_strndup(&c->arena, log->text.at, log->text.size);
     out->cutoff = (uint64_t)cutoff->list.items[1].i64;
     return out->log != NULL ? LA_OK : la_fail_nomem(err, log->text.size);
@@ -275,11 +284,43 @@ take_version(la_catalogue *c, const la_json *json, la_view_version *out, la_erro
     return status;
 }
 
+/* Ascending numbers below next_version, the current one among them. */
+static la_status
+take_versions(la_catalogue *c, const la_json *versions, la_view_entry *out, la_error *err)
+{
+    uint64_t last = 0;
+    out->versions = la_arena_alloc(&c->arena, (size_t)versions->list.count *
+                                                  sizeof *out->versions);
+    if (out->versions == NULL) {
+        return la_fail_nomem(err, versions->list.count * sizeof *out->versions);
+    }
+    for (uint32_t i = 0; i < versions->list.count; i++) {
+        la_view_version *version = &out->versions[out->version_count++];
+        memset(version, 0, sizeof *version);
+        la_status status = take_version(c, &versions->list.items[i], version, err);
+        if (status != LA_OK) {
+            return status;
+        }
+        if (version->number <= last || version->number >= out->next_version) {
+            return la_fail(err, LA_INVALID,
+                           "view \"%s\": version %llu after %llu, and the next is %llu",
+                           out->name, (unsigned long long)version->number,
+                           (unsigned long long)last, (unsigned long long)out->next_version);
+        }
+        last = version->number;
+    }
+    if (out->current != 0 && la_view_entry_current(out) == NULL) {
+        return la_fail(err, LA_INVALID, "view \"%s\" names version %llu, which is not there",
+                       out->name, (unsigned long long)out->current);
+    }
+    return LA_OK;
+}
+
 static la_status
 take_view(la_catalogue *c, const la_json *json, la_view_entry *out, la_error *err)
 {
     const la_json *versions = NULL;
-    la_status status = take_text(c, json, "name", &out->name, err);
+    la_status status = take_name(c, json, &out->name, err);
     if (status == LA_OK) {
         status = take_json(c, json, "plan", &out->plan, err);
     }
@@ -298,18 +339,7 @@ take_view(la_catalogue *c, const la_json *json, la_view_entry *out, la_error *er
     if (status == LA_OK) {
         status = la_json_array(json, "versions", &versions, err);
     }
-    for (uint32_t i = 0; status == LA_OK && i < versions->list.count; i++) {
-        la_view_version *version = la_view_entry_add_version(c, out);
-        if (version == NULL) {
-            return la_fail_nomem(err, sizeof *version);
-        }
-        status = take_version(c, &versions->list.items[i], version, err);
-    }
-    if (status == LA_OK && out->current != 0 && la_view_entry_current(out) == NULL) {
-        return la_fail(err, LA_INVALID, "view \"%s\" names version %llu, which is not there",
-                       out->name, (unsigned long long)out->current);
-    }
-    return status;
+    return status == LA_OK ? take_versions(c, versions, out, err) : status;
 }
 
 static la_status
@@ -322,10 +352,16 @@ take_catalogue(la_catalogue *c, const char *body, size_t size, la_error *err)
     if (status == LA_OK) {
         status = la_json_array(root, "views", &views, err);
     }
+    if (status == LA_OK) {
+        c->views = la_arena_alloc(&c->arena, (size_t)views->list.count * sizeof *c->views);
+        status = c->views == NULL ? la_fail_nomem(err, views->list.count * sizeof *c->views)
+                                  : LA_OK;
+    }
     for (uint32_t i = 0; status == LA_OK && i < views->list.count; i++) {
-        la_view_entry *view = la_catalogue_add_view(c);
-        status = view == NULL ? la_fail_nomem(err, sizeof *view)
-                              : take_view(c, &views->list.items[i], view, err);
+        la_view_entry view = {0};
+        status = take_view(c, &views->list.items[i], &view, err);
+        c->views[c->view_count] = view;
+        c->view_count += status == LA_OK;
     }
     la_arena_fini(&scratch);
     return status;
@@ -402,23 +438,24 @@ la_catalogue_copy(const la_catalogue *from, la_catalogue **out, la_error *err)
         la_catalogue_release(c);
         return status;
     }
+    c->id = from->id;
     *out = c;
     return LA_OK;
 }
 
 la_status
 la_catalogue_write(la_catalogue *draft, const char *folder, const uint8_t uuid[16],
-                   const la_catalogue *previous, la_error *err)
+                   la_error *err)
 {
+    la_doc_id original = draft->id;
     la_buf body;
     la_buf_init(&body, draft->env);
     put_catalogue(&body, draft);
     la_status status =
         body.failed
             ? la_fail_nomem(err, body.size)
-            : la_doc_write(draft->env, folder, LA_DOC_CATALOGUE, uuid,
-                           previous->id.number + 1,
-                           previous->id.number == 0 ? NULL : &previous->id,
+            : la_doc_write(draft->env, folder, LA_DOC_CATALOGUE, uuid, original.number + 1,
+                           original.number == 0 ? NULL : &original,
                            (const char *)body.data, body.size, &draft->id, err);
     la_buf_fini(&body);
     return status;

@@ -38,7 +38,7 @@ typedef struct la_catalogue {
     uint32_t references;
     const la_env *env;
     la_arena arena; /* owns everything below */
-    la_doc_id id;   /* number 0: nothing published yet */
+    la_doc_id id;   /* number 0: nothing published yet; a draft has that of its original */
     uint32_t view_count;
     la_view_entry *views;
 } la_catalogue;
@@ -51,11 +51,10 @@ LA_MUST_CHECK la_status la_catalogue_read(const la_env *env, const char *folder,
 /* A private copy to change and write. Strings put into it must be its arena's. */
 LA_MUST_CHECK la_status la_catalogue_copy(const la_catalogue *from, la_catalogue **out,
                                           la_error *err);
-/* Publishes `draft` as the number after `previous`, and sets draft->id. LA_CONFLICT: somebody
- * published first. The one atomic step of the system. */
+/* Publishes `draft` as the number after its original's, and sets draft->id. LA_CONFLICT:
+ * somebody published first. The one atomic step of the system. */
 LA_MUST_CHECK la_status la_catalogue_write(la_catalogue *draft, const char *folder,
-                                           const uint8_t uuid[16],
-                                           const la_catalogue *previous, la_error *err);
+                                           const uint8_t uuid[16], la_error *err);
 la_catalogue *la_catalogue_retain(la_catalogue *catalogue);
 void la_catalogue_release(la_catalogue *catalogue);
 

@@ -73,7 +73,7 @@ group_bytes(la_buf *scratch, const la_fold *fold, uint32_t group)
 }
 
 la_hash128
-la_groups_hash(la_buf *scratch, const la_fold *fold, uint32_t group)
+la_partfile_hash(la_buf *scratch, const la_fold *fold, uint32_t group)
 {
     (void)group_bytes(scratch, fold, group);
     return la_xxh128(scratch->data, scratch->size, 0);
@@ -159,7 +159,7 @@ same_file(const la_env *env, const char *folder, const char *name, const la_buf 
 }
 
 static la_status
-publish(writer *w, const char *folder, la_groups_ref *ref, la_error *err)
+publish(writer *w, const char *folder, la_partfile_ref *ref, la_error *err)
 {
     char hex[33];
     ref->size = w->file.size;
@@ -186,9 +186,9 @@ publish(writer *w, const char *folder, la_groups_ref *ref, la_error *err)
 }
 
 la_status
-la_groups_write(const la_env *env, la_codec *codec, const char *folder,
+la_partfile_write(const la_env *env, la_codec *codec, const char *folder,
                 const la_fold *fold, const uint32_t *order, uint32_t count,
-                la_groups_ref *ref, la_hash128 *content, la_error *err)
+                la_partfile_ref *ref, la_hash128 *content, la_error *err)
 {
     writer w = {.env = env, .codec = codec};
     la_buf_init(&w.file, env);
@@ -208,7 +208,7 @@ la_groups_write(const la_env *env, la_codec *codec, const char *folder,
         if (w.file.failed || w.index.failed) {
             status = la_fail_nomem(err, w.file.size);
         } else {
-            la_groups_ref made = {.groups = count};
+            la_partfile_ref made = {.groups = count};
             write_header(&w, count, index_byte);
             status = publish(&w, folder, &made, err);
             if (status == LA_OK) {
@@ -346,7 +346,7 @@ load_blocks(const la_env *env, const char *path, const la_buf *file, const heade
 }
 
 static la_status
-load_file(const la_env *env, const char *folder, const la_groups_ref *ref, char *path,
+load_file(const la_env *env, const char *folder, const la_partfile_ref *ref, char *path,
           size_t path_size, la_buf *file, la_error *err)
 {
     la_status status = la_path_join(path, path_size, folder, ref->name, err);
@@ -364,7 +364,7 @@ load_file(const la_env *env, const char *folder, const la_groups_ref *ref, char 
 }
 
 la_status
-la_groups_load(const la_env *env, const char *folder, const la_groups_ref *ref,
+la_partfile_load(const la_env *env, const char *folder, const la_partfile_ref *ref,
                la_fold *fold, la_error *err)
 {
     char path[LA_PATH_BYTES_MAX];
@@ -383,7 +383,7 @@ la_groups_load(const la_env *env, const char *folder, const la_groups_ref *ref,
 }
 
 la_status
-la_groups_verify(const la_env *env, const char *folder, const la_groups_ref *ref,
+la_partfile_verify(const la_env *env, const char *folder, const la_partfile_ref *ref,
                  la_error *err)
 {
     char path[LA_PATH_BYTES_MAX];

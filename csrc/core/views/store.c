@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A store: a folder of logs, views and one catalogue.
+/* A store: a folder of logs, views and one catalogue. This file opens, makes and closes it and
+ * finds its logs; publish.c changes what it shows.
  *
  * Invariants
- *  1. The store document is written last when a store is made: where it is, all folders are.
- *  2. The catalogue in memory is immutable; `mutex` guards only which one is newest.
- *  3. Only the holder of the publish lock writes catalogues or removes view files.
+ *  1. The store document is written last when a store is made: where it is, all folders are,
+ *     and where it is not, all folders are empty.
+ *  2. One process at a time makes a store, under the lock that publishers take later.
  *
  * Opening never repairs a view: what a crashed run left behind is named by nothing, and is
  * swept by the next run.
@@ -12,24 +13,28 @@
 #include "views/store.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/live.h"
-#include "views/version_list.h"
+#include "log/spec.h"
+#include "views/publish.h"
 
-/* ------------------------------------------------------------------- opening */
+/* -------------------------------------------------------------------- making */
 
-static la_status
-sub_path(const la_store *store, const char *name, char *path, la_error *err)
+/* "<20 digits>.store" or its tmp file, which a crash may leave. */
+static bool
+is_store_document(const char *name)
 {
-    return la_path_join(path, LA_PATH_BYTES_MAX, store->path, name, err);
+    size_t digits = strspn(name, "0123456789");
+    return digits == 20 &&
+           (strcmp(name + 20, ".store") == 0 || strcmp(name + 20, ".store.tmp") == 0);
 }
 
 static int
-is_foreign(void *arg, const char *name)
+find_foreign(void *arg, const char *name)
 {
     static const char *const ours[] = {"LOCK", "catalogue", "logs", "views"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
@@ -37,78 +42,178 @@ is_foreign(void *arg, const char *name)
             return 0;
         }
     }
-    if (strstr(name, ".store") != NULL) { /* its tmp file, after a crash */
+    if (is_store_document(name)) {
         return 0;
     }
     snprintf(arg, 64, "%.63s", name);
     return 1;
 }
 
-/* Makes whatever is missing. Safe to repeat after a crash at any point, and beside another
- * process that does the same. */
 static la_status
-make_store(la_store *store, la_error *err)
+refuse_foreign(const la_store *store, la_error *err)
 {
-    char found[64] = "", path[LA_PATH_BYTES_MAX];
-    (void)store->env->io.list(store->env->io.ctx, store->path, is_foreign, found);
-    if (found[0] != '\0') {
-        la_status status = la_fail(err, LA_INVALID,
-                                   "could not make a store in \"%s\": the folder holds "
-                                   "\"%s\", which is not of a store",
-                                   store->path, found);
-        la_error_hint(err, "give an empty or a new folder");
-        return status;
+    char found[64] = "";
+    int rc = store->env->io.list(store->env->io.ctx, store->path, find_foreign, found);
+    if (rc < 0 && rc != -ENOENT) {
+        return la_fail_os(err, -rc, store->path, "could not list \"%s\"", store->path);
     }
-    la_status status = la_file_mkdir(store->env, store->path, err);
-    static const char *const folders[] = {"catalogue", "logs", "views"};
-    for (size_t i = 0; status == LA_OK && i < 3; i++) {
-        status = sub_path(store, folders[i], path, err);
-        if (status == LA_OK) {
-            status = la_file_mkdir(store->env, path, err);
-        }
+    if (found[0] == '\0') {
+        return LA_OK;
+    }
+    la_status status = la_fail(err, LA_INVALID,
+                               "could not make a store in \"%s\": the folder holds \"%s\", "
+                               "which is not of a store",
+                               store->path, found);
+    la_error_hint(err, "give an empty or a new folder");
+    return status;
+}
+
+static int
+note_any(void *arg, const char *name)
+{
+    (void)name;
+    *(bool *)arg = true;
+    return 1;
+}
+
+/* Makes folder `name`. One that holds something belongs to a store whose document is lost
+ * (invariant 1): a new one would take its logs for another store's. */
+static la_status
+make_folder(const la_store *store, const char *name, la_error *err)
+{
+    char path[LA_PATH_BYTES_MAX];
+    la_status status = la_path_join(path, sizeof path, store->path, name, err);
+    if (status == LA_OK) {
+        status = la_file_mkdir(store->env, path, err);
     }
     if (status != LA_OK) {
         return status;
     }
-    int rc = store->env->io.random(store->env->io.ctx, store->uuid, sizeof store->uuid);
+    bool any = false;
+    int rc = store->env->io.list(store->env->io.ctx, path, note_any, &any);
+    if (rc < 0) {
+        return la_fail_os(err, -rc, path, "could not list \"%s\"", path);
+    }
+    if (any) {
+        return la_fail_damaged(err, store->path, 0,
+                               "could not open store \"%s\": its document is missing, but "
+                               "\"%s\" is not empty",
+                               store->path, name);
+    }
+    return LA_OK;
+}
+
+static la_status
+write_store_document(la_store *store, la_error *err)
+{
+    const la_io *io = &store->env->io;
+    int rc = io->random(io->ctx, store->uuid, sizeof store->uuid);
     if (rc < 0) {
         return la_fail_os(err, -rc, store->path, "could not make a store uuid");
     }
     char hex[33], body[128];
     la_hex(store->uuid, sizeof store->uuid, hex);
     int size = snprintf(body, sizeof body, "{\"created_us\":%lld,\"uuid\":\"%s\"}",
-                        (long long)store->env->io.wall_us(store->env->io.ctx), hex);
-    la_doc_id id;
-    status = la_doc_write(store->env, store->path, LA_DOC_STORE, store->uuid, 1, NULL, body,
-                          (size_t)size, &id, err);
-    return status == LA_CONFLICT ? LA_OK : status; /* somebody else was faster */
+                        (long long)io->wall_us(io->ctx), hex);
+    return la_doc_write(store->env, store->path, LA_DOC_STORE, store->uuid, 1, NULL, body,
+                        (size_t)size, NULL, err);
+}
+
+/* Makes whatever is missing. Safe to repeat after a crash at any point. */
+static la_status
+make_locked(la_store *store, la_error *err)
+{
+    uint64_t number = 0;
+    la_status status = la_doc_newest(store->env, store->path, LA_DOC_STORE, &number, err);
+    if (status != LA_OK || number != 0) {
+        return status; /* somebody else was faster */
+    }
+    static const char *const folders[] = {"catalogue", "logs", "views"};
+    for (size_t i = 0; status == LA_OK && i < 3; i++) {
+        status = make_folder(store, folders[i], err);
+    }
+    return status == LA_OK ? write_store_document(store, err) : status;
 }
 
 static la_status
-read_store_document(la_store *store, la_error *err)
+make_store(la_store *store, la_error *err)
 {
-    la_buf file;
-    la_arena arena;
-    la_buf_init(&file, store->env);
-    la_arena_init(&arena, store->env);
-    const char *body = NULL;
-    size_t size = 0;
-    la_doc_id id;
-    const la_json *root = NULL;
-    la_status status = la_doc_read(store->env, store->path, LA_DOC_STORE, NULL, 1, NULL,
-                                   &file, &body, &size, &id, err);
+    la_status status = refuse_foreign(store, err);
     if (status == LA_OK) {
-        status = la_json_parse(&arena, body, size, &root, err);
+        status = la_file_mkdir(store->env, store->path, err);
     }
+    int fd = -1;
+    if (status == LA_OK) {
+        status = la_store_lock_file(store, &fd, err);
+    }
+    if (status == LA_OK) {
+        status = make_locked(store, err);
+        store->env->io.close(store->env->io.ctx, fd);
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------- opening */
+
+static la_status
+parse_store_document(la_store *store, const uint8_t *header, const char *body, size_t size,
+                     la_error *err)
+{
+    la_arena arena;
+    la_arena_init(&arena, store->env);
+    const la_json *root = NULL;
+    la_status status = la_json_parse(&arena, body, size, &root, err);
     if (status == LA_OK) {
         status = la_json_hex(root, "uuid", store->uuid, sizeof store->uuid, err);
     }
     if (status == LA_OK) {
         status = la_json_i64(root, "created_us", &store->created_us, err);
     }
+    if (status == LA_OK && memcmp(header + 16, store->uuid, sizeof store->uuid) != 0) {
+        status = la_fail(err, LA_INVALID, "header and body have different uuids");
+    }
     la_arena_fini(&arena);
+    return status;
+}
+
+static la_status
+read_store_document(la_store *store, la_error *err)
+{
+    la_buf file;
+    la_buf_init(&file, store->env);
+    const char *body = NULL;
+    size_t size = 0;
+    la_status status = la_doc_read(store->env, store->path, LA_DOC_STORE, NULL, 1, NULL,
+                                   &file, &body, &size, NULL, err);
+    if (status == LA_OK) {
+        la_error cause = {0};
+        status = parse_store_document(store, file.data, body, size, &cause);
+        if (status == LA_INVALID) { /* the hash was right: written by a faulty writer */
+            char path[LA_PATH_BYTES_MAX];
+            la_doc_path(path, sizeof path, store->path, LA_DOC_STORE, 1);
+            status = la_fail_damaged(err, path, 96, "could not read the store document: %s",
+                                     cause.message);
+        }
+        else if (status != LA_OK && err != NULL) {
+            *err = cause;
+        }
+    }
     la_buf_fini(&file);
     return status;
+}
+
+/* Whoever made the store may have been killed before its name was durable: what is written
+ * from now on must not outlive it. */
+static la_status
+settle_name(const la_store *store, la_error *err)
+{
+    if (store->mode == LA_MODE_READ) {
+        return LA_OK;
+    }
+    int rc = store->env->io.sync_dir(store->env->io.ctx, store->path);
+    return rc < 0 ? la_fail_os(err, -rc, store->path, "could not sync folder \"%s\"",
+                               store->path)
+                  : LA_OK;
 }
 
 static la_status
@@ -135,6 +240,9 @@ open_or_make(la_store *store, la_error *err)
         }
     }
     status = read_store_document(store, err);
+    if (status == LA_OK) {
+        status = settle_name(store, err);
+    }
     return status == LA_OK ? la_catalogue_new(store->env, &store->catalogue, err) : status;
 }
 
@@ -153,6 +261,7 @@ la_store_open(const la_env *env, const char *path, la_mode mode, la_store **out,
     store->mode = mode;
     store->lock_fd = -1;
     la_mutex_init(&store->mutex);
+    la_mutex_init(&store->log_mutex);
     la_live_add(LA_LIVE_STORE, 1);
     size_t size = strlen(path);
     while (size > 1 && path[size - 1] == '/') {
@@ -214,6 +323,7 @@ la_store_close(la_store *store)
     la_dealloc(env, store->views, store->view_capacity * sizeof *store->views);
     la_dealloc(env, store->logs, store->log_capacity * sizeof *store->logs);
     la_catalogue_release(store->catalogue);
+    la_mutex_fini(&store->log_mutex);
     la_mutex_fini(&store->mutex);
     la_strfree(env, store->path);
     la_dealloc(env, store, sizeof *store);
@@ -245,14 +355,14 @@ grow(const la_env *env, void **items, uint32_t count, uint32_t *capacity)
     return true;
 }
 
-/* With store->mutex held. */
+/* With store->log_mutex held. */
 static la_status
 open_log(la_store *store, const char *name, const char *spec, la_log **out, la_error *err)
 {
-    char folder[LA_PATH_BYTES_MAX], logs[LA_PATH_BYTES_MAX];
-    la_status status = sub_path(store, "logs", logs, err);
+    char folder[LA_PATH_BYTES_MAX];
+    la_status status = la_path_join(folder, sizeof folder, store->path, "logs", err);
     if (status == LA_OK) {
-        status = la_path_join(folder, sizeof folder, logs, name, err);
+        status = la_path_join(folder, sizeof folder, folder, name, err);
     }
     if (status != LA_OK) {
         return status;
@@ -269,17 +379,18 @@ open_log(la_store *store, const char *name, const char *spec, la_log **out, la_e
     return status;
 }
 
-static bool
-specs_differ(const la_env *env, const char *a, const char *b, char *text, size_t size)
+/* LA_CONFLICT where `spec` means another log than `log`. */
+static la_status
+check_spec(const la_env *env, const la_log *log, const char *spec, la_error *err)
 {
-    la_arena arena;
-    la_arena_init(&arena, env);
-    const la_json *x, *y;
-    bool differ = la_json_parse(&arena, a, strlen(a), &x, NULL) != LA_OK ||
-                  la_json_parse(&arena, b, strlen(b), &y, NULL) != LA_OK ||
-                  la_json_difference(x, y, text, size);
-    la_arena_fini(&arena);
-    return differ;
+    la_log_def given = {0};
+    la_status status = la_log_def_parse(env, spec, &given, err);
+    if (status == LA_OK) {
+        status = la_log_def_same(env, la_log_name(log), la_log_spec(log), given.canonical,
+                                 err);
+        la_log_def_fini(&given);
+    }
+    return status;
 }
 
 la_status
@@ -292,7 +403,7 @@ la_log_open(la_store *store, const char *name, const char *spec, la_log **out,
                        "%u bytes, beginning with a letter, digit or '_'",
                        128, name, LA_NAME_BYTES_MAX);
     }
-    la_mutex_lock(&store->mutex);
+    la_mutex_lock(&store->log_mutex);
     la_status status = LA_OK;
     la_log *log = NULL;
     for (uint32_t i = 0; i < store->log_count && log == NULL; i++) {
@@ -300,16 +411,13 @@ la_log_open(la_store *store, const char *name, const char *spec, la_log **out,
             log = store->logs[i];
         }
     }
-    char difference[200] = "";
     if (log == NULL) {
         status = open_log(store, name, spec, &log, err);
     }
-    else if (spec != NULL && specs_differ(store->env, la_log_spec(log), spec, difference,
-                                          sizeof difference)) {
-        status = la_fail(err, LA_CONFLICT,
-                         "log \"%s\" exists with another definition: %s", name, difference);
+    else if (spec != NULL) {
+        status = check_spec(store->env, log, spec, err);
     }
-    la_mutex_unlock(&store->mutex);
+    la_mutex_unlock(&store->log_mutex);
     if (status == LA_OK) {
         *out = log;
     }
@@ -347,211 +455,69 @@ la_store_plan(la_store *store, const char *json, la_plan **out, la_error *err)
     return la_plan_parse(store->env, json, strlen(json), &source, out, err);
 }
 
-/* ----------------------------------------------------------------- catalogue */
-
-la_status
-la_store_catalogue(la_store *store, la_catalogue **out, la_error *err)
-{
-    char folder[LA_PATH_BYTES_MAX];
-    la_status status = sub_path(store, "catalogue", folder, err);
-    if (status != LA_OK) {
-        return status;
-    }
-    for (;;) {
-        uint64_t number = 0;
-        status = la_doc_newest(store->env, folder, LA_DOC_CATALOGUE, &number, err);
-        if (status != LA_OK) {
-            return status;
-        }
-        la_mutex_lock(&store->mutex);
-        if (store->catalogue->id.number >= number) {
-            *out = la_catalogue_retain(store->catalogue);
-            la_mutex_unlock(&store->mutex);
-            return LA_OK;
-        }
-        la_mutex_unlock(&store->mutex);
-        la_catalogue *newest;
-        status = la_catalogue_read(store->env, folder, store->uuid, number, &newest, err);
-        if (status == LA_NOT_FOUND) {
-            continue; /* pruned between listing and reading: there is a newer one */
-        }
-        if (status != LA_OK) {
-            return status;
-        }
-        la_mutex_lock(&store->mutex);
-        if (newest->id.number > store->catalogue->id.number) {
-            la_catalogue *old = store->catalogue;
-            store->catalogue = newest;
-            newest = old;
-        }
-        la_mutex_unlock(&store->mutex);
-        la_catalogue_release(newest);
-    }
-}
-
-la_status
-la_store_publish_lock(la_store *store, la_error *err)
-{
-    if (store->mode == LA_MODE_READ) {
-        return la_fail(err, LA_READONLY,
-                       "could not change store \"%s\": it was opened for reading",
-                       store->path);
-    }
-    char path[LA_PATH_BYTES_MAX];
-    la_status status = sub_path(store, "LOCK", path, err);
-    if (status != LA_OK) {
-        return status;
-    }
-    la_mutex_lock(&store->mutex);
-    bool here = store->publishing;
-    store->publishing = true;
-    la_mutex_unlock(&store->mutex);
-    if (here) {
-        return la_fail(err, LA_BUSY,
-                       "could not publish in store \"%s\": another job of this process is "
-                       "doing so",
-                       store->path);
-    }
-    const la_io *io = &store->env->io;
-    int fd = io->open(io->ctx, path, O_RDWR | O_CREAT, 0600);
-    if (fd < 0) {
-        status = la_fail_os(err, -fd, path, "could not open the publish lock \"%s\"", path);
-    }
-    else {
-        int rc = io->lock(io->ctx, fd, true);
-        if (rc == -EAGAIN || rc == -EACCES) {
-            status = la_fail(err, LA_BUSY,
-                             "could not publish in store \"%s\": another process holds the "
-                             "publish lock",
-                             store->path);
-            la_error_hint(err, "a batch run or definition is under way there: try again "
-                               "when it is done");
-            if (err != NULL) {
-                err->retriable = true;
-            }
-        }
-        else if (rc < 0) {
-            status = la_fail_os(err, -rc, path, "could not lock \"%s\"", path);
-        }
-        if (status != LA_OK) {
-            io->close(io->ctx, fd);
-        }
-    }
-    la_mutex_lock(&store->mutex);
-    store->publishing = status == LA_OK;
-    store->lock_fd = status == LA_OK ? fd : -1;
-    la_mutex_unlock(&store->mutex);
-    return status;
-}
-
-void
-la_store_publish_unlock(la_store *store)
-{
-    la_mutex_lock(&store->mutex);
-    if (store->lock_fd >= 0) {
-        store->env->io.close(store->env->io.ctx, store->lock_fd);
-        store->lock_fd = -1;
-    }
-    store->publishing = false;
-    la_mutex_unlock(&store->mutex);
-}
-
-la_status
-la_store_publish(la_store *store, la_catalogue *draft, la_error *err)
-{
-    char folder[LA_PATH_BYTES_MAX];
-    la_status status = sub_path(store, "catalogue", folder, err);
-    if (status != LA_OK) {
-        return status;
-    }
-    la_mutex_lock(&store->mutex);
-    la_catalogue *previous = la_catalogue_retain(store->catalogue);
-    la_mutex_unlock(&store->mutex);
-    status = la_catalogue_write(draft, folder, store->uuid, previous, err);
-    la_catalogue_release(previous);
-    if (status != LA_OK) {
-        return status;
-    }
-    la_mutex_lock(&store->mutex);
-    la_catalogue *old = store->catalogue;
-    store->catalogue = draft;
-    la_mutex_unlock(&store->mutex);
-    la_catalogue_release(old);
-    la_doc_prune(store->env, folder, LA_DOC_CATALOGUE, draft->id.number, LA_DOCUMENTS_KEPT);
-    return LA_OK;
-}
-
-/* --------------------------------------------------------------------- sweep */
-
-typedef struct sweep_names {
-    la_buf text; /* names, each with its NUL */
-} sweep_names;
+/* ----------------------------------------------------------------- log names */
 
 static int
-collect_name(void *arg, const char *name)
+collect_valid_name(void *arg, const char *name)
 {
-    la_buf_put(&((sweep_names *)arg)->text, name, strlen(name) + 1);
+    if (la_name_is_valid(name)) { /* other files are nobody's business */
+        la_buf_put(arg, name, strlen(name) + 1);
+    }
     return 0;
 }
 
-static bool
-list_names(const la_version_list *list, const char *name)
+static int
+compare_names(const void *a, const void *b)
 {
-    for (uint32_t i = 0; i < list->partition_count; i++) {
-        if (strcmp(list->partitions[i].base.name, name) == 0) {
-            return true;
-        }
-    }
-    for (uint32_t i = 0; i < list->delta_count; i++) {
-        if (strcmp(list->deltas[i].name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-void
-la_store_sweep(la_store *store, const char *view_name)
+/* Appends the names in `found`, each with its NUL, to `names` in order. */
+static la_status
+sort_names(const la_env *env, const la_buf *found, la_buf *names, la_error *err)
 {
-    char views[LA_PATH_BYTES_MAX], folder[LA_PATH_BYTES_MAX], path[LA_PATH_BYTES_MAX];
-    la_catalogue *catalogue = NULL;
-    la_version_list lists[LA_VERSIONS_KEPT + 1];
-    uint32_t list_count = 0;
-    sweep_names names = {{.env = store->env}};
-    bool known = sub_path(store, "views", views, NULL) == LA_OK &&
-                 la_path_join(folder, sizeof folder, views, view_name, NULL) == LA_OK &&
-                 la_store_catalogue(store, &catalogue, NULL) == LA_OK;
-    const la_view_entry *view = known ? la_catalogue_view(catalogue, view_name) : NULL;
-    known = view != NULL && view->version_count <= LA_VERSIONS_KEPT + 1;
-    for (uint32_t i = 0; known && i < view->version_count; i++) {
-        known = la_version_list_read(store->env, folder, store->uuid,
-                                     &view->versions[i].list, &lists[list_count],
-                                     NULL) == LA_OK;
-        list_count += known;
+    size_t count = 0, at = 0;
+    for (size_t i = 0; i < found->size; i++) {
+        count += found->data[i] == 0;
     }
-    /* Only with every kept version known is it certain that a file is named by none. */
-    if (known &&
-        store->env->io.list(store->env->io.ctx, folder, collect_name, &names) >= 0 &&
-        !names.text.failed) {
-        const char *name = (const char *)names.text.data;
-        const char *end = name + names.text.size;
-        for (; name < end; name += strlen(name) + 1) {
-            bool kept = false;
-            char own[LA_PATH_BYTES_MAX];
-            for (uint32_t i = 0; i < list_count && !kept; i++) {
-                la_doc_path(own, sizeof own, folder, LA_DOC_VERSION,
-                            view->versions[i].number);
-                kept = strcmp(own + strlen(folder) + 1, name) == 0 ||
-                       list_names(&lists[i], name);
-            }
-            if (!kept && la_path_join(path, sizeof path, folder, name, NULL) == LA_OK) {
-                (void)store->env->io.unlink(store->env->io.ctx, path);
-            }
-        }
+    const char **sorted = la_calloc(env, count + 1, sizeof *sorted);
+    if (sorted == NULL) {
+        return la_fail_nomem(err, count * sizeof *sorted);
     }
-    for (uint32_t i = 0; i < list_count; i++) {
-        la_version_list_fini(&lists[i]);
+    for (size_t i = 0; i < count; i++) {
+        sorted[i] = (const char *)found->data + at;
+        at += strlen(sorted[i]) + 1;
     }
-    la_buf_fini(&names.text);
-    la_catalogue_release(catalogue);
+    qsort(sorted, count, sizeof *sorted, compare_names);
+    for (size_t i = 0; i < count; i++) {
+        la_buf_put(names, sorted[i], strlen(sorted[i]) + 1);
+    }
+    la_dealloc(env, sorted, (count + 1) * sizeof *sorted);
+    return names->failed ? la_fail_nomem(err, found->size) : LA_OK;
+}
+
+la_status
+la_store_log_names(la_store *store, la_buf *names, la_error *err)
+{
+    char folder[LA_PATH_BYTES_MAX];
+    la_status status = la_path_join(folder, sizeof folder, store->path, "logs", err);
+    if (status != LA_OK) {
+        return status;
+    }
+    la_buf found;
+    la_buf_init(&found, store->env);
+    int rc = store->env->io.list(store->env->io.ctx, folder, collect_valid_name, &found);
+    status = rc < 0         ? la_fail_os(err, -rc, folder, "could not list \"%s\"", folder)
+             : found.failed ? la_fail_nomem(err, found.size)
+                            : sort_names(store->env, &found, names, err);
+    la_buf_fini(&found);
+    return status;
+}
+
+la_status
+la_store_view_folder(const la_store *store, const char *name, char path[LA_PATH_BYTES_MAX],
+                     la_error *err)
+{
+    la_status status = la_path_join(path, LA_PATH_BYTES_MAX, store->path, "views", err);
+    return status == LA_OK ? la_path_join(path, LA_PATH_BYTES_MAX, path, name, err) : status;
 }

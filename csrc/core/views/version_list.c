@@ -159,7 +159,7 @@ put_hash(la_buf *to, const char *name, la_hash128 hash)
 }
 
 static void
-put_file(la_buf *to, const la_groups_ref *file)
+put_file(la_buf *to, const la_partfile_ref *file)
 {
     la_buf_text(to, "{");
     put_hash(to, "digest", file->digest);
@@ -229,7 +229,7 @@ file_name_is_plain(const char *name, size_t size)
 }
 
 static la_status
-take_file(const la_json *json, la_groups_ref *out, la_error *err)
+take_file(const la_json *json, la_partfile_ref *out, la_error *err)
 {
     const char *name = NULL;
     size_t size = 0;

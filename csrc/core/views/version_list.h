@@ -10,7 +10,7 @@
  * period's start in microseconds; without windows, a hash bucket of the key by number. */
 typedef struct la_partition {
     int64_t id;
-    la_groups_ref base;
+    la_partfile_ref base;
     uint64_t groups;     /* base and deltas merged */
     la_hash128 content;  /* likewise */
 } la_partition;
@@ -19,7 +19,7 @@ typedef struct la_version_list {
     const la_env *env;
     la_partition *partitions; /* ascending id */
     uint32_t partition_count, partition_capacity;
-    la_groups_ref deltas[LA_DELTAS_MAX];
+    la_partfile_ref deltas[LA_DELTAS_MAX];
     uint32_t delta_count;
     uint32_t bucket_bits;
 } la_version_list;

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Times and durations as people write them, to microseconds. Naive times are UTC."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import TypeAlias
+
+import numpy as np
+
+from .errors import FieldTypeError, InvalidError
+
+__all__ = ["DurationLike", "TimeLike", "every_parts", "time_of", "to_us"]
+
+TimeLike: TypeAlias = "str | dt.datetime | dt.date | np.datetime64 | int"
+DurationLike: TypeAlias = "str | dt.timedelta | np.timedelta64"
+
+EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - naive means UTC here
+US = {
+    "us": 1,
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+    "w": 7 * 86_400_000_000,
+}
+CALENDAR = {"w": "week", "mo": "month", "q": "quarter", "y": "year"}
+PART = re.compile(r"(\d+)(us|ms|mo|s|m|h|d|w|q|y)")
+
+
+def to_us(time: TimeLike) -> int:
+    """Microseconds since 1970-01-01T00:00Z.
+
+    Raises
+    ------
+    InvalidError
+        Text that is no time.
+    FieldTypeError
+        Something else than a text, datetime, date, datetime64 or integer.
+    """
+    if isinstance(time, str):
+        return _parse(time)
+    if isinstance(time, np.datetime64):
+        if np.isnat(time):
+            msg = "NaT is no time"
+            raise InvalidError(msg)
+        return int(time.astype("datetime64[us]").astype(np.int64))
+    if isinstance(time, dt.datetime):
+        if time.tzinfo is not None:
+            time = time.astimezone(dt.UTC).replace(tzinfo=None)
+        return (time - EPOCH) // dt.timedelta(microseconds=1)
+    if isinstance(time, dt.date):
+        return (time - EPOCH.date()).days * US["d"]
+    if isinstance(time, (int, np.integer)) and not isinstance(time, bool):
+        return int(time)
+    msg = f"expected a time, got {time!r} ({type(time).__name__})"
+    raise FieldTypeError(msg)
+
+
+def time_of(us: int) -> dt.datetime:
+    """The aware datetime (UTC) of microseconds since 1970."""
+    return (EPOCH + dt.timedelta(microseconds=us)).replace(tzinfo=dt.UTC)
+
+
+def _parse(text: str) -> int:
+    from . import _core
+
+    return _core.parse_time(text)
+
+
+def every_parts(every: DurationLike) -> tuple[int, str | None, int]:
+    """A duration as (microseconds, None, 0), or as (0, calendar unit, count).
+
+    ``"1w"`` is the calendar's week, ``"1d"`` is 24 hours.
+    """
+    if isinstance(every, dt.timedelta):
+        us = every // dt.timedelta(microseconds=1)
+    elif isinstance(every, np.timedelta64):
+        us = int(every.astype("timedelta64[us]").astype(np.int64))
+    elif isinstance(every, str):
+        return _duration(every)
+    else:
+        msg = f"expected a duration such as '1d', got {every!r}"
+        raise FieldTypeError(msg)
+    return us, None, 0
+
+
+def _duration(text: str) -> tuple[int, str | None, int]:
+    negative = text.startswith("-")
+    body = text[1:] if negative else text
+    parts = PART.findall(body)
+    if not parts or "".join(n + unit for n, unit in parts) != body:
+        error = InvalidError(f"{text!r} is no duration")
+        error.add_note("write '30s', '5m', '1h', '1d', '1d12h', '1w', '1mo', '1q' or '1y'")
+        raise error
+    if len(parts) == 1 and parts[0][1] in CALENDAR:
+        count = int(parts[0][0])
+        return 0, CALENDAR[parts[0][1]], -count if negative else count
+    if any(unit not in US for _, unit in parts):
+        msg = f"{text!r} mixes calendar units with others"
+        raise InvalidError(msg)
+    us = sum(int(n) * US[unit] for n, unit in parts)
+    return (-us if negative else us), None, 0

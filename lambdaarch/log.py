@@ -1,0 +1,579 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Log: the only truth. Rows go in at the end, get a position for ever, and are never changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from ._columns import columns_of, raw_text, row_text
+from ._times import TimeLike, every_parts, to_us
+from .errors import FieldTypeError, InvalidError, NotFoundError
+from .schema import Field, Schema
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+
+    import pyarrow as pa
+
+    from .sources.files import Loaded
+
+__all__ = ["Appended", "Log", "Quarantined", "Rows"]
+
+SCAN_ROWS = 65_536
+END = 2**64 - 1
+VERDICTS = (
+    "ok", "quarantined", "duplicate", "negative", "pending", "cancelled", "hole", "erased",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What an append did.
+
+    Attributes
+    ----------
+    first : int
+        Position of the first row.
+    rows : int
+        Rows that got a position, whatever their verdict.
+    ok, duplicate, quarantined : int
+        Rows by verdict.
+    durable : bool
+        Whether a crash of the machine can no longer lose them.
+    """
+
+    first: int
+    rows: int
+    ok: int
+    duplicate: int
+    quarantined: int
+    durable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A row that could not be read: its `position`, its `raw` text, and the `reason`."""
+
+    position: int
+    raw: str
+    reason: str
+
+
+class Rows(Mapping[str, NDArray[Any]]):
+    """Columns of consecutive rows, as scanned: a mapping from name to array.
+
+    Arrays are read-only and outlive the store. Null cells hold NaN, NaT, 0, False or "".
+
+    Attributes
+    ----------
+    positions : ndarray of uint64, shape (n,)
+    verdicts : ndarray of uint8, shape (n,)
+        0 for ok; ``verdict(i)`` is the word.
+    valid : dict of str to ndarray of bool, shape (n,)
+        False in null cells.
+    """
+
+    __slots__ = ("_columns", "positions", "valid", "verdicts")
+
+    def __init__(
+        self,
+        columns: dict[str, NDArray[Any]],
+        valid: dict[str, NDArray[np.bool_]],
+        positions: NDArray[np.uint64],
+        verdicts: NDArray[np.uint8],
+    ) -> None:
+        self._columns = columns
+        self.valid = valid
+        self.positions = positions
+        self.verdicts = verdicts
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    @property
+    def count(self) -> int:
+        """Rows."""
+        return int(self.positions.size)
+
+    def verdict(self, row: int) -> str:
+        """The verdict of row `row`, such as ``"ok"`` or ``"duplicate"``."""
+        return VERDICTS[int(self.verdicts[row])]
+
+    def masked(self) -> dict[str, Any]:
+        """Columns as arrays; those with nulls as masked arrays, as `Log.append` takes them."""
+        out: dict[str, Any] = {}
+        for name, values in self._columns.items():
+            valid = self.valid[name]
+            if valid.all():
+                out[name] = values
+            elif values.dtype.kind == "T":
+                cells = values.astype(object)
+                cells[~valid] = None
+                out[name] = cells
+            else:
+                out[name] = np.ma.MaskedArray(values, mask=~valid)
+        return out
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Rows as dicts of Python values; null is None."""
+        lists = {
+            name: [v if ok else None for v, ok in
+                   zip(values.tolist(), self.valid[name].tolist(), strict=True)]
+            for name, values in self._columns.items()
+        }  # fmt: skip
+        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+
+    def __repr__(self) -> str:
+        first = int(self.positions[0]) if self.count else 0
+        return f"<Rows: {self.count:,} from position {first:,}: {', '.join(self)}>"
+
+
+class Log:
+    """A log of an open store; got from ``store.log(...)``.
+
+    One process writes to a log; any number reads beside it. All methods may be called from
+    any thread.
+    """
+
+    def __init__(self, core: _core.Log, *, sync: str = "commit") -> None:
+        self._core = core
+        self._name = core.name()
+        self._schema = Schema([Field(n, t, null) for n, t, null in core.schema()])
+        self._sync = sync
+        sync_interval(sync)
+
+    # ----------------------------------------------------------------- identity
+
+    @property
+    def name(self) -> str:
+        """The log's name in its store."""
+        return self._name
+
+    @property
+    def schema(self) -> Schema:
+        """Its fields."""
+        return self._schema
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What it was made with: fields, time, dedupe, check."""
+        spec: dict[str, Any] = json.loads(self._core.spec())
+        return spec
+
+    @property
+    def time(self) -> str | None:
+        """The field that holds event time, or None."""
+        name: str | None = self.spec.get("time")
+        return name
+
+    @property
+    def position(self) -> int:
+        """The position that the next row gets: rows so far."""
+        return self._core.positions()[1]
+
+    @property
+    def durable(self) -> int:
+        """The first position that a crash of the machine may still lose."""
+        return self._core.positions()[0]
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{f.name}: {f.text}" for f in self._schema.values())
+        return f'<Log "{self._name}": {fields}>'
+
+    # ------------------------------------------------------------------- append
+
+    def append(
+        self, rows: Any, *, on_bad: str = "raise", sync: str | None = None
+    ) -> Appended:
+        """Append rows, all or none.
+
+        Parameters
+        ----------
+        rows : dict, list of dict, mapping of columns, structured array, table or Arrow stream
+            One row as a dict of values; many as a list of dicts, a dict of arrays or lists, a
+            NumPy structured array, a pandas DataFrame, or anything with
+            ``__arrow_c_stream__`` (Polars, DuckDB relations, pyarrow). Fields that allow
+            nulls may be absent; masked cells, None, NaT and pandas' missing cells are null.
+            An array of the physical type (``int64``, ``datetime64[us]``, ...) is not copied;
+            do not change it while the call runs.
+        on_bad : {"raise", "quarantine"}
+            A row that cannot be read raises and nothing is written; or it is set aside, raw,
+            with the reason, and the others are appended.
+        sync : {"commit", "interval:5ms", ...}, optional
+            ``"commit"``: durable on return. ``"interval:T"``: written on return, so that a
+            crash of the process loses nothing; a crash of the machine may lose what came in
+            the last T. Default: as the log was opened.
+
+        Returns
+        -------
+        Appended
+            Position of the first row, and rows by verdict. A row whose event id was there
+            before keeps a position as a duplicate, and counts nowhere.
+
+        Raises
+        ------
+        FieldTypeError, InvalidError, NotFoundError
+            The first bad row, with its number, field and value; or an unknown field.
+        BusyError
+            Another process writes this log.
+        StorageFullError, StorageError
+            Nothing of this call is readable.
+        OutcomeUnknownError
+            A sync failed; open the store again to learn which rows are there.
+
+        Examples
+        --------
+        >>> import tempfile, lambdaarch as la
+        >>> with tempfile.TemporaryDirectory() as folder, la.open(f"{folder}/s") as store:
+        ...     log = store.log("clicks", {"ts": "time[us]", "user": "u64"}, time="ts")
+        ...     log.append({"ts": "2026-11-21T09:00", "user": 7})
+        Appended(first=0, rows=1, ok=1, duplicate=0, quarantined=0, durable=True)
+        """
+        quarantine = is_quarantine(on_bad)
+        interval_us = sync_interval(self._sync if sync is None else sync)
+        if isinstance(rows, dict):
+            if _is_table(rows):
+                return self._append_columns(rows, quarantine, interval_us)
+            return self._append_dicts([rows], quarantine, interval_us)
+        if isinstance(rows, list):
+            return self._append_dicts(rows, quarantine, interval_us)
+        if isinstance(rows, Rows):
+            return self._append_columns(rows.masked(), quarantine, interval_us)
+        if isinstance(rows, np.ndarray):
+            return self._append_columns(_structured(rows), quarantine, interval_us)
+        if type(rows).__module__.startswith("pandas."):
+            columns = {str(name): rows[name] for name in rows.columns}
+            return self._append_columns(columns, quarantine, interval_us)
+        if hasattr(rows, "__arrow_c_stream__"):
+            return self._append_arrow(rows, quarantine, interval_us)
+        if isinstance(rows, Mapping):
+            return self.append(dict(rows), on_bad=on_bad, sync=sync)
+        error = FieldTypeError(
+            f'could not append {type(rows).__name__} to log "{self._name}": it has no rows'
+        )
+        error.add_note(
+            "give a dict, a list of dicts, a dict of columns, a structured array, a pandas "
+            "DataFrame, or anything with __arrow_c_stream__"
+        )
+        raise error
+
+    def _append_dicts(
+        self, rows: list[Any], quarantine: bool, interval_us: int  # noqa: FBT001
+    ) -> Appended:
+        for number, row in enumerate(rows):
+            if not isinstance(row, dict):
+                msg = (
+                    f'could not append to log "{self._name}": row {number} is no dict but '
+                    f"{row!r}"
+                )
+                raise FieldTypeError(msg)
+        if not rows:
+            return self._nothing()
+
+        def raw(number: int) -> str:
+            return raw_text(rows[number])
+
+        return Appended(*self._core.append_rows(rows, raw, quarantine, interval_us))
+
+    def _append_columns(
+        self, table: Mapping[str, Any], quarantine: bool, interval_us: int  # noqa: FBT001
+    ) -> Appended:
+        columns, rows, bad = columns_of(table, self._schema, self._name)
+        if rows == 0:
+            return self._nothing()
+        return Appended(
+            *self._core.append_columns(
+                columns, rows, bad, row_text(table), quarantine, interval_us
+            )
+        )
+
+    def _append_arrow(
+        self, stream: Any, quarantine: bool, interval_us: int  # noqa: FBT001
+    ) -> Appended:
+        capsule = stream.__arrow_c_stream__()
+        try:
+            done = self._core.append_arrow(capsule, quarantine, interval_us)
+        except InvalidError:
+            rows = _arrow_rows(stream) if quarantine else None
+            if rows is None:
+                raise
+            return self._append_dicts(rows, quarantine, interval_us)
+        return self._nothing() if done is None else Appended(*done)
+
+    def _nothing(self) -> Appended:
+        durable, position = self._core.positions()
+        return Appended(position, 0, 0, 0, 0, durable == position)
+
+    def load(
+        self,
+        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        format: str | None = None,  # noqa: A002
+        rename: Mapping[str, str] | None = None,
+        derive: Mapping[str, Callable[[dict[str, Any]], Any]] | None = None,
+        null: Sequence[str] = ("",),
+        ignore: bool | Sequence[str] = True,
+        on_bad: str = "quarantine",
+        progress: bool | None = None,
+    ) -> Loaded:
+        """Append files: CSV, JSON lines or Parquet, plain or gzip. See `lambdaarch.sources`."""
+        from .sources.files import load
+
+        return load(
+            self,
+            path,
+            format=format,
+            rename=rename,
+            derive=derive,
+            null=null,
+            ignore=ignore,
+            on_bad=on_bad,
+            progress=progress,
+        )
+
+    def sync(self) -> None:
+        """Make all rows durable that were appended so far."""
+        self._core.sync()
+
+    def seal(self) -> None:
+        """Turn the small frames of the open segment into large blocks; normally by itself."""
+        self._core.seal()
+
+    # --------------------------------------------------------------------- read
+
+    def position_at(self, time: TimeLike) -> int:
+        """First position whose row was taken in at or after `time` (by ingest time)."""
+        return self._core.position_at(to_us(time))
+
+    def scan(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        verdict: str = "ok",
+    ) -> Iterator[Rows]:
+        """Read rows in order of position.
+
+        Parameters
+        ----------
+        start, stop : int
+            Positions [start, stop); stop None: the durable end (the writer's own: all).
+        columns : sequence of str, optional
+            Fields to read; default all.
+        verdict : {"ok", "all"}
+            Only rows that count, or also duplicates and quarantined ones.
+
+        Yields
+        ------
+        Rows
+            Some tens of thousands of rows each, as read-only arrays.
+        """
+        if verdict not in ("ok", "all"):
+            msg = f"verdict is 'ok' or 'all', not {verdict!r}"
+            raise InvalidError(msg)
+        names = list(self._schema if columns is None else columns)
+        order = list(self._schema)
+        for name in names:
+            if name not in self._schema:
+                error = NotFoundError(f'log "{self._name}" has no field {name!r}')
+                error.add_note(f"fields: {', '.join(order)}")
+                raise error
+        end = self.position if stop is None else stop
+        if start < 0 or end < start:
+            msg = f"positions are [start, stop) with 0 <= start <= stop, not [{start}, {end})"
+            raise InvalidError(msg)
+        numbers = tuple(order.index(name) for name in names)
+        return _scan(self._core.scan(start, end, numbers), names, numbers, verdict)
+
+    def to_arrow(
+        self, start: int = 0, stop: int | None = None, *, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Rows that count, as one pyarrow table (a copy)."""
+        import pyarrow as pa
+
+        names = list(self._schema if columns is None else columns)
+        fields = pa.schema([(name, arrow_type(self._schema[name])) for name in names])
+        batches = []
+        for rows in self.scan(start, stop, columns=names):
+            arrays = [
+                arrow_array(rows[name], rows.valid[name], fields.field(name).type)
+                for name in names
+            ]
+            batches.append(pa.RecordBatch.from_arrays(arrays, schema=fields))
+        return pa.Table.from_batches(batches, schema=fields)
+
+    def quarantine(self, start: int = 0, stop: int | None = None) -> list[Quarantined]:
+        """Rows among positions [start, stop) that could not be read, with the reasons."""
+        end = self.position if stop is None else stop
+        positions, raw, reasons = self._core.quarantine(start, end)
+        return [
+            Quarantined(int(position), _text(what), str(why))
+            for position, what, why in zip(
+                positions.tolist(), raw.tolist(), reasons.tolist(), strict=True
+            )
+        ]
+
+
+def _text(raw: str | bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
+
+
+class _scan(Iterator[Rows]):  # noqa: N801 - a generator in all but `close` and `with`
+    """Rows of one core scan; closes it at the end."""
+
+    def __init__(
+        self, core: _core.Scan, names: list[str], numbers: tuple[int, ...], verdict: str
+    ) -> None:
+        self._core = core
+        self._names = names
+        self._numbers = numbers
+        self._verdict = verdict
+
+    def __iter__(self) -> _scan:
+        return self
+
+    def __enter__(self) -> _scan:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the scan."""
+        self._core.close()
+
+    def __next__(self) -> Rows:
+        while True:
+            read = self._core.read(SCAN_ROWS)
+            if read is None:
+                self._core.close()
+                raise StopIteration
+            rows = self._rows(*read)
+            if rows.count:
+                return rows
+
+    def _rows(
+        self, count: int, position: int, verdicts: bytes | None, columns: list[Any]
+    ) -> Rows:
+        marks = (
+            np.zeros(count, dtype=np.uint8)
+            if verdicts is None
+            else np.frombuffer(verdicts, dtype=np.uint8)
+        )
+        positions = np.arange(position, position + count, dtype=np.uint64)
+        values: dict[str, NDArray[Any]] = {}
+        valid: dict[str, NDArray[np.bool_]] = {}
+        for name, number in zip(self._names, self._numbers, strict=True):
+            array, present = columns[number]
+            values[name] = array
+            valid[name] = np.ones(count, dtype=np.bool_) if present is None else present
+        if self._verdict == "ok" and marks.any():
+            keep = marks == 0
+            values = {name: array[keep] for name, array in values.items()}
+            valid = {name: mask[keep] for name, mask in valid.items()}
+            positions, marks = positions[keep], marks[keep]
+        return Rows(values, valid, positions, marks)
+
+
+# ------------------------------------------------------------------------- inputs
+
+
+def _is_table(rows: Mapping[str, Any]) -> bool:
+    """Whether a dict holds columns (any of them is one) rather than the values of a row."""
+    return any(
+        isinstance(value, (list, tuple, np.ndarray))
+        or (hasattr(value, "__len__") and hasattr(value, "dtype"))
+        or hasattr(value, "__arrow_c_array__")
+        for value in rows.values()
+    )
+
+
+def _structured(rows: NDArray[Any]) -> dict[str, Any]:
+    if rows.dtype.names is None:
+        error = FieldTypeError(f"an array of {rows.dtype} has no fields")
+        error.add_note("give a structured array, or a dict of arrays")
+        raise error
+    if isinstance(rows, np.ma.MaskedArray):
+        return {name: rows[name] for name in rows.dtype.names}
+    return {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names}
+
+
+def _arrow_rows(stream: Any) -> list[dict[str, Any]] | None:
+    """Rows one by one, so that the bad ones can be told apart; None without pyarrow."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        return None
+    rows: list[dict[str, Any]] = pa.table(stream).to_pylist()
+    return rows
+
+
+def is_quarantine(on_bad: str) -> bool:
+    """The choice of `on_bad`, checked."""
+    if on_bad not in ("raise", "quarantine"):
+        msg = f"on_bad is 'raise' or 'quarantine', not {on_bad!r}"
+        raise InvalidError(msg)
+    return on_bad == "quarantine"
+
+
+def sync_interval(sync: str) -> int:
+    """Microseconds of ``"interval:5ms"``, 0 for ``"commit"``."""
+    if sync == "commit":
+        return 0
+    if isinstance(sync, str) and sync.startswith("interval:"):
+        us, unit, _ = every_parts(sync.removeprefix("interval:"))
+        if unit is None and us > 0:
+            return us
+    error = InvalidError(f"there is no sync mode {sync!r}")
+    error.add_note("'commit', or 'interval:T' with a duration such as 'interval:5ms'")
+    raise error
+
+
+def arrow_type(field: Field) -> Any:
+    """The pyarrow type of a field."""
+    import pyarrow as pa
+
+    simple = {
+        "i64": pa.int64(), "u64": pa.uint64(), "i32": pa.int32(), "f64": pa.float64(),
+        "f32": pa.float32(), "bool": pa.bool_(), "time[us]": pa.timestamp("us", tz="UTC"),
+        "date": pa.date32(), "cat": pa.string(), "str": pa.string(), "bytes": pa.binary(),
+    }  # fmt: skip
+    found = simple.get(field.type)
+    return pa.decimal128(18, field.scale) if found is None else found
+
+
+def arrow_array(values: NDArray[Any], valid: NDArray[np.bool_], kind: Any) -> Any:
+    """A pyarrow array (a copy)."""
+    import pyarrow as pa
+    import pyarrow.types as pt
+
+    if pt.is_decimal(kind):
+        from decimal import Decimal
+
+        digits = f".{kind.scale}f"
+        cells = [Decimal(format(v, digits)) if ok else None
+                 for v, ok in zip(values.tolist(), valid.tolist(), strict=True)]  # fmt: skip
+        return pa.array(cells, type=kind)
+    if values.dtype.kind in "TO":
+        return pa.array(values.astype(object), type=kind, mask=~valid)
+    return pa.array(values, mask=~valid).cast(kind)
