@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,16 +82,20 @@ class Rows(Mapping[str, NDArray[Any]]):
         False in null cells.
     """
 
-    __slots__ = ("_columns", "positions", "valid", "verdicts")
+    __slots__ = ("_columns", "_scaled", "positions", "schema", "valid", "verdicts")
 
     def __init__(
         self,
+        schema: dict[str, Field],
         columns: dict[str, NDArray[Any]],
         valid: dict[str, NDArray[np.bool_]],
+        scaled: dict[str, NDArray[np.int64]],
         positions: NDArray[np.uint64],
         verdicts: NDArray[np.uint8],
     ) -> None:
+        self.schema = schema
         self._columns = columns
+        self._scaled = scaled
         self.valid = valid
         self.positions = positions
         self.verdicts = verdicts
@@ -113,28 +118,32 @@ class Rows(Mapping[str, NDArray[Any]]):
         """The verdict of row `row`, such as ``"ok"`` or ``"duplicate"``."""
         return VERDICTS[int(self.verdicts[row])]
 
-    def masked(self) -> dict[str, Any]:
-        """Columns as arrays; those with nulls as masked arrays, as `Log.append` takes them."""
-        out: dict[str, Any] = {}
-        for name, values in self._columns.items():
-            valid = self.valid[name]
-            if valid.all():
-                out[name] = values
-            elif values.dtype.kind == "T":
-                cells = values.astype(object)
-                cells[~valid] = None
-                out[name] = cells
-            else:
-                out[name] = np.ma.MaskedArray(values, mask=~valid)
-        return out
+    def exact(self, name: str) -> list[Decimal | None]:
+        """A decimal column without rounding; null is None."""
+        field = self.schema[name]
+        scaled = self._scaled[name].tolist()
+        return [
+            Decimal(value).scaleb(-field.scale) if ok else None
+            for value, ok in zip(scaled, self.valid[name].tolist(), strict=True)
+        ]
+
+    def lists(self) -> dict[str, list[Any]]:
+        """Columns as lists of Python values; decimals as Decimal, null is None."""
+        return {
+            name: self.exact(name)
+            if name in self._scaled
+            else [
+                value if ok else None
+                for value, ok in zip(
+                    values.tolist(), self.valid[name].tolist(), strict=True
+                )
+            ]
+            for name, values in self._columns.items()
+        }
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Rows as dicts of Python values; null is None."""
-        lists = {
-            name: [v if ok else None for v, ok in
-                   zip(values.tolist(), self.valid[name].tolist(), strict=True)]
-            for name, values in self._columns.items()
-        }  # fmt: skip
+        """Rows as dicts of Python values, as `Log.append` takes them."""
+        lists = self.lists()
         return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
     def __repr__(self) -> str:
@@ -252,7 +261,7 @@ class Log:
         if isinstance(rows, list):
             return self._append_dicts(rows, quarantine, interval_us)
         if isinstance(rows, Rows):
-            return self._append_columns(rows.masked(), quarantine, interval_us)
+            return self._append_columns(rows.lists(), quarantine, interval_us)
         if isinstance(rows, np.ndarray):
             return self._append_columns(_structured(rows), quarantine, interval_us)
         if type(rows).__module__.startswith("pandas."):
@@ -326,11 +335,39 @@ class Log:
         rename: Mapping[str, str] | None = None,
         derive: Mapping[str, Callable[[dict[str, Any]], Any]] | None = None,
         null: Sequence[str] = ("",),
-        ignore: bool | Sequence[str] = True,
         on_bad: str = "quarantine",
         progress: bool | None = None,
     ) -> Loaded:
-        """Append files: CSV, JSON lines or Parquet, plain or gzip. See `lambdaarch.sources`."""
+        """Append files: CSV, JSON lines or Parquet, plain or gzip.
+
+        Parameters
+        ----------
+        path : path, pattern or list of them
+            ``"data/*.csv.gz"``; files are taken in order of their names.
+        format : {"csv", "jsonl", "parquet"}, optional
+            Default: by the file's name.
+        rename : dict of str to str, optional
+            The file's column to the log's field. Columns without a field are left out, and
+            named in `Loaded.ignored`.
+        derive : dict of str to callable, optional
+            Field to a function of the row, a dict of cells as the file has them:
+            ``{"ts": la.make_time("year", "month", "day", "hour")}``.
+        null : sequence of str, default ("",)
+            Cells of CSV that mean null, such as ``["NA", ""]``.
+        on_bad : {"quarantine", "raise"}
+            Rows that cannot be read are kept raw, with the reason; or the first one raises.
+        progress : bool, optional
+            Show a bar; default: on a terminal.
+
+        Returns
+        -------
+        Loaded
+
+        Raises
+        ------
+        NotFoundError
+            No such file, or a field that must be there is in no column.
+        """
         from .sources.files import load
 
         return load(
@@ -340,7 +377,6 @@ class Log:
             rename=rename,
             derive=derive,
             null=null,
-            ignore=ignore,
             on_bad=on_bad,
             progress=progress,
         )
@@ -398,7 +434,8 @@ class Log:
             msg = f"positions are [start, stop) with 0 <= start <= stop, not [{start}, {end})"
             raise InvalidError(msg)
         numbers = tuple(order.index(name) for name in names)
-        return _scan(self._core.scan(start, end, numbers), names, numbers, verdict)
+        fields = {name: self._schema[name] for name in names}
+        return _scan(self._core.scan(start, end, numbers), fields, numbers, verdict)
 
     def to_arrow(
         self, start: int = 0, stop: int | None = None, *, columns: Sequence[str] | None = None
@@ -410,10 +447,8 @@ class Log:
         fields = pa.schema([(name, arrow_type(self._schema[name])) for name in names])
         batches = []
         for rows in self.scan(start, stop, columns=names):
-            arrays = [
-                arrow_array(rows[name], rows.valid[name], fields.field(name).type)
-                for name in names
-            ]
+            lists = rows.lists()
+            arrays = [pa.array(lists[name], type=fields.field(name).type) for name in names]
             batches.append(pa.RecordBatch.from_arrays(arrays, schema=fields))
         return pa.Table.from_batches(batches, schema=fields)
 
@@ -437,10 +472,14 @@ class _scan(Iterator[Rows]):  # noqa: N801 - a generator in all but `close` and 
     """Rows of one core scan; closes it at the end."""
 
     def __init__(
-        self, core: _core.Scan, names: list[str], numbers: tuple[int, ...], verdict: str
+        self,
+        core: _core.Scan,
+        fields: dict[str, Field],
+        numbers: tuple[int, ...],
+        verdict: str,
     ) -> None:
         self._core = core
-        self._names = names
+        self._fields = fields
         self._numbers = numbers
         self._verdict = verdict
 
@@ -483,16 +522,20 @@ class _scan(Iterator[Rows]):  # noqa: N801 - a generator in all but `close` and 
         positions = np.arange(position, position + count, dtype=np.uint64)
         values: dict[str, NDArray[Any]] = {}
         valid: dict[str, NDArray[np.bool_]] = {}
-        for name, number in zip(self._names, self._numbers, strict=True):
-            array, present = columns[number]
+        scaled: dict[str, NDArray[np.int64]] = {}
+        for name, number in zip(self._fields, self._numbers, strict=True):
+            array, present, integers = columns[number]
             values[name] = array
             valid[name] = np.ones(count, dtype=np.bool_) if present is None else present
+            if integers is not None:
+                scaled[name] = integers
         if self._verdict == "ok" and marks.any():
             keep = marks == 0
             values = {name: array[keep] for name, array in values.items()}
             valid = {name: mask[keep] for name, mask in valid.items()}
+            scaled = {name: array[keep] for name, array in scaled.items()}
             positions, marks = positions[keep], marks[keep]
-        return Rows(values, valid, positions, marks)
+        return Rows(self._fields, values, valid, scaled, positions, marks)
 
 
 # ------------------------------------------------------------------------- inputs
@@ -561,19 +604,3 @@ def arrow_type(field: Field) -> Any:
     found = simple.get(field.type)
     return pa.decimal128(18, field.scale) if found is None else found
 
-
-def arrow_array(values: NDArray[Any], valid: NDArray[np.bool_], kind: Any) -> Any:
-    """A pyarrow array (a copy)."""
-    import pyarrow as pa
-    import pyarrow.types as pt
-
-    if pt.is_decimal(kind):
-        from decimal import Decimal
-
-        digits = f".{kind.scale}f"
-        cells = [Decimal(format(v, digits)) if ok else None
-                 for v, ok in zip(values.tolist(), valid.tolist(), strict=True)]  # fmt: skip
-        return pa.array(cells, type=kind)
-    if values.dtype.kind in "TO":
-        return pa.array(values.astype(object), type=kind, mask=~valid)
-    return pa.array(values, mask=~valid).cast(kind)

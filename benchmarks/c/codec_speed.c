@@ -102,10 +102,11 @@ measure(const char *name, const la_column *column)
         t = now_ns();
         for (uint32_t from = 0; from < ROWS && status == LA_OK; from += LA_CHUNK_ROWS) {
             const char *heap;
-            status = column->offsets != NULL
-                         ? la_piece_decode_text(&piece, from, LA_CHUNK_ROWS, offsets, valid,
-                                                &heap, NULL)
-                         : la_piece_decode(&piece, from, LA_CHUNK_ROWS, out, valid, NULL);
+            status =
+                column->offsets != NULL
+                    ? la_piece_decode_text(&piece, from, LA_CHUNK_ROWS, offsets, valid,
+                                           &heap, NULL)
+                    : la_piece_decode(&piece, from, LA_CHUNK_ROWS, out, valid, NULL);
         }
         t = now_ns() - t;
         decode = t < decode ? t : decode;
@@ -157,11 +158,13 @@ main(void)
         us += next() % 1555200;
         wide[i] = next() % 50 == 0 ? us - next() % 3600000000u : us;
     }
-    measure("time, 2 % up to an hour late", &(la_column){.type = LA_T_TIME, .data = wide});
+    measure("time, 2 % up to an hour late",
+            &(la_column){.type = LA_T_TIME, .data = wide});
     for (uint32_t i = 0; i < ROWS; i++) {
         narrow[i] = zipf();
     }
-    measure("product: cat, 4,000, Zipf 1.3", &(la_column){.type = LA_T_CAT, .data = narrow});
+    measure("product: cat, 4,000, Zipf 1.3",
+            &(la_column){.type = LA_T_CAT, .data = narrow});
     for (uint32_t i = 0; i < ROWS; i++) {
         narrow[i] = next() % 10 == 0 ? (uint32_t)(1 + next() % 37) : 0;
     }
@@ -200,7 +203,8 @@ main(void)
     for (uint32_t i = 0; i < ROWS; i++) {
         wide[i] = us += next() % 1000;
     }
-    measure("i64, sorted, steps below 1,000", &(la_column){.type = LA_T_I64, .data = wide});
+    measure("i64, sorted, steps below 1,000",
+            &(la_column){.type = LA_T_I64, .data = wide});
     measure("bool", &(la_column){.type = LA_T_BOOL, .data = bytes});
     measure_text("str, few (dictionary)", 0);
     measure_text("str, many (zstd)", 1);

@@ -115,7 +115,10 @@ pyla_input_bad(la_input *input, uint32_t row, la_status status, PyObject *reason
     }
     PyObject *known = PyDict_GetItemWithError(input->reasons, key); /* borrowed */
     int failed = PyErr_Occurred() != NULL;
-    if (!failed && known != NULL) {
+    if (!failed && known != NULL && PyUnicode_READ_CHAR(known, 0) != 'f') {
+        /* A reason about the whole row stands alone; those about fields are joined. */
+    }
+    else if (!failed && known != NULL) {
         PyObject *both = PyUnicode_FromFormat("%U; %U", known, reason);
         failed = both == NULL || PyDict_SetItem(input->reasons, key, both) < 0;
         Py_XDECREF(both);

@@ -64,7 +64,30 @@ scan_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-/* (rows, position, verdicts or None, [(values, valid) or None, ...]) */
+/* (values, valid or None, integers behind a decimal or None); None: not read. */
+static PyObject *
+column_triple(la_module *module, la_table *table, uint32_t column, PyObject *capsule)
+{
+    la_type type = pyla_table_chunk(table)->columns[column].type;
+    if (type == LA_T_NULL) {
+        Py_RETURN_NONE;
+    }
+    PyObject *values = pyla_column_values(module, table, column, capsule);
+    PyObject *valid = values == NULL ? NULL : pyla_column_valid(table, column, capsule);
+    PyObject *scaled = NULL;
+    if (valid != NULL) {
+        scaled = type == LA_T_DECIMAL ? pyla_column_scaled(table, column, capsule)
+                                      : Py_NewRef(Py_None);
+    }
+    if (scaled == NULL) {
+        Py_XDECREF(values);
+        Py_XDECREF(valid);
+        return NULL;
+    }
+    return Py_BuildValue("(NNN)", values, valid, scaled);
+}
+
+/* (rows, position, verdicts or None, [triple or None, ...]) */
 static PyObject *
 rows_tuple(la_module *module, la_table *table)
 {
@@ -72,13 +95,11 @@ rows_tuple(la_module *module, la_table *table)
     PyObject *capsule = pyla_table_capsule(table);
     PyObject *columns = capsule == NULL ? NULL : PyList_New(0);
     for (uint32_t i = 0; columns != NULL && i < chunk->column_count; i++) {
-        PyObject *pair = chunk->columns[i].type == LA_T_NULL
-                             ? Py_NewRef(Py_None)
-                             : pyla_column_pair(module, table, i, capsule);
-        if (pair == NULL || PyList_Append(columns, pair) < 0) {
+        PyObject *triple = column_triple(module, table, i, capsule);
+        if (triple == NULL || PyList_Append(columns, triple) < 0) {
             Py_CLEAR(columns);
         }
-        Py_XDECREF(pair);
+        Py_XDECREF(triple);
     }
     PyObject *verdicts = NULL;
     if (columns != NULL && chunk->verdicts != NULL) {
@@ -164,8 +185,8 @@ scan_close(PyObject *op, PyObject *unused)
 
 static PyMethodDef scan_methods[] = {
     {"read", scan_read, METH_VARARGS,
-     "read(rows_max) -> (rows, position, verdicts, [(values, valid), ...]); None at the "
-     "end."},
+     "read(rows_max) -> (rows, position, verdicts, [(values, valid, integers), ...]); None "
+     "at the end."},
     {"close", scan_close, METH_NOARGS, "Ends the scan."},
     {NULL, NULL, 0, NULL},
 };

@@ -55,7 +55,8 @@ layout_is_transposed(void)
         }
         bit = i / 32 * 13;
         for (unsigned k = 0; k < 13; k++, bit++) {
-            CHECK_EQ(packed32[bit / 32 * 32 + i % 32] >> (bit % 32) & 1, in[i] >> k & 1);
+            CHECK_EQ(packed32[bit / 32 * 32 + i % 32] >> (bit % 32) & 1,
+                     in[i] >> k & 1);
         }
     }
 }
@@ -121,7 +122,8 @@ analysis_is_right(void)
         }
         int64_t min, max, lo = INT64_MAX, hi = INT64_MIN;
         uint64_t base = v[0];
-        uint64_t limits[4] = {0, la_width_mask(64 - shift) / 2, UINT64_MAX / 2, UINT64_MAX};
+        uint64_t limits[4] = {0, la_width_mask(64 - shift) / 2, UINT64_MAX / 2,
+                              UINT64_MAX};
         uint32_t over[4], expected[4] = {0, 0, 0, 0};
         la_range64(v, count, flip, &min, &max);
         la_deltas64(v, count, d);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pieces: every encoding over adversarial columns comes back bit for bit, whole and block by
- * block; bytes that are no piece are refused or decode to something, never more. */
+/* Pieces: every encoding over adversarial columns comes back bit for bit, whole and
+ * block by block; bytes that are no piece are refused or decode to something, never
+ * more. */
 #include <math.h>
 
 #include "chunk/schema.h"
@@ -120,7 +121,8 @@ check_rows(const sample *s, const la_piece *piece, uint32_t from, uint32_t rows)
         for (uint32_t i = 0; i < rows; i++) {
             bool null = s->column.valid != NULL && s->valid[from + i] == 0;
             CHECK_EQ(piece->has_nulls && valid[i] == 0, null);
-            CHECK_EQ(get(data, s->width, i), null ? 0 : get(s->data, s->width, from + i));
+            CHECK_EQ(get(data, s->width, i),
+                     null ? 0 : get(s->data, s->width, from + i));
         }
         free(data);
     } else {
@@ -150,7 +152,8 @@ check_sample(const sample *s, la_codec_effort effort)
     uint8_t *again = encode(s, effort, &again_size);
     CHECK_EQ(size, again_size);
     CHECK_BYTES(bytes, again, size);
-    CHECK_OK(la_piece_open(env, bytes, size, s->column.type, s->rows, &piece, &err), &err);
+    CHECK_OK(la_piece_open(env, bytes, size, s->column.type, s->rows, &piece, &err),
+             &err);
     check_rows(s, &piece, 0, s->rows);
     check_range(s, &piece, 0, s->rows, false);
     for (uint32_t from = 0; from < s->rows; from += LA_BLOCK_ROWS) {
@@ -221,8 +224,9 @@ fill_shape(sample *s, shape kind, uint64_t *state)
     uint64_t sum = base;
     unsigned width = (unsigned)test_below(state, 65);
     uint64_t mask = width == 0 ? 0 : UINT64_MAX >> (64 - width);
-    static const uint64_t extremes[] = {0, 1, UINT64_MAX, (uint64_t)INT64_MIN, INT64_MAX,
-                                        INT32_MAX, (uint64_t)INT32_MIN, UINT32_MAX};
+    static const uint64_t extremes[] = {
+        0,         1,         UINT64_MAX,          (uint64_t)INT64_MIN,
+        INT64_MAX, INT32_MAX, (uint64_t)INT32_MIN, UINT32_MAX};
     for (uint32_t i = 0; i < s->rows; i++) {
         uint64_t random = test_next(state);
         uint64_t v = base;
@@ -283,14 +287,15 @@ set_nulls(sample *s, unsigned kind, uint64_t *state)
     }
 }
 
-static const uint32_t row_counts[] = {0, 1, 2, 7, 63, 64, 65, 1023, 1024, 1025, 2048, 5000};
+static const uint32_t row_counts[] = {0,  1,    2,    7,    63,   64,
+                                      65, 1023, 1024, 1025, 2048, 5000};
 #define ROW_COUNTS (sizeof row_counts / sizeof row_counts[0])
 
 static void
 numbers_come_back(void)
 {
-    static const la_type types[] = {LA_T_BOOL, LA_T_I32,  LA_T_I64,  LA_T_U64,
-                                    LA_T_F32,  LA_T_F64,  LA_T_TIME, LA_T_DATE,
+    static const la_type types[] = {LA_T_BOOL, LA_T_I32,    LA_T_I64,  LA_T_U64,
+                                    LA_T_F32,  LA_T_F64,    LA_T_TIME, LA_T_DATE,
                                     LA_T_CAT,  LA_T_DECIMAL};
     uint64_t state = seed;
     unsigned seen = 0;
@@ -374,7 +379,8 @@ sizes_are_small(void)
         bool late = test_below(&state, 50) == 0;
         put(&s, i, late ? now - test_below(&state, 3600000000) : now);
     }
-    CHECK(sealed_size(&s) * 8 < 26 * (size_t)rows); /* late ones do not widen the rest */
+    CHECK(sealed_size(&s) * 8
+          < 26 * (size_t)rows); /* late ones do not widen the rest */
     sample_free(&s);
     s = sample_new(LA_T_CAT, rows);
     for (uint32_t i = 0; i < rows; i++) {
@@ -462,7 +468,8 @@ text_comes_back(void)
 
 /* ----------------------------------------------------------------------- hostile */
 
-/* Opens and decodes whatever `bytes` are: any status will do, any access outside will not. */
+/* Opens and decodes whatever `bytes` are: any status will do, any access outside will
+ * not. */
 static void
 try_bytes(const uint8_t *bytes, size_t size, la_type type, uint32_t rows)
 {
@@ -568,13 +575,14 @@ wrong_questions_are_refused(void)
     uint8_t *bytes = encode(&s, LA_EFFORT_SEALED, &size);
     la_piece piece;
     static int64_t data[2048];
-    CHECK_STATUS(la_piece_open(env, bytes, size, LA_T_U64, 2000, &piece, &err), LA_DAMAGED,
-                 &err);
-    CHECK_STATUS(la_piece_open(env, bytes, size, LA_T_I64, 1999, &piece, &err), LA_DAMAGED,
-                 &err);
+    CHECK_STATUS(la_piece_open(env, bytes, size, LA_T_U64, 2000, &piece, &err),
+                 LA_DAMAGED, &err);
+    CHECK_STATUS(la_piece_open(env, bytes, size, LA_T_I64, 1999, &piece, &err),
+                 LA_DAMAGED, &err);
     CHECK_OK(la_piece_open(env, bytes, size, LA_T_I64, 2000, &piece, &err), &err);
     CHECK_STATUS(la_piece_decode(&piece, 1, 10, data, NULL, &err), LA_INVALID, &err);
-    CHECK_STATUS(la_piece_decode(&piece, 1024, 1000, data, NULL, &err), LA_INVALID, &err);
+    CHECK_STATUS(la_piece_decode(&piece, 1024, 1000, data, NULL, &err), LA_INVALID,
+                 &err);
     CHECK_OK(la_piece_decode(&piece, 1024, 976, data, NULL, &err), &err);
     la_piece_close(&piece);
     free(bytes);
@@ -594,8 +602,8 @@ zstd_comes_back(void)
     CHECK_BYTES(out, text, sizeof text);
     CHECK_STATUS(la_zstd_unpack(packed.data, packed.size, out, 4999, &err), LA_DAMAGED,
                  &err);
-    CHECK_STATUS(la_zstd_unpack(packed.data, packed.size - 1, out, 5000, &err), LA_DAMAGED,
-                 &err);
+    CHECK_STATUS(la_zstd_unpack(packed.data, packed.size - 1, out, 5000, &err),
+                 LA_DAMAGED, &err);
     la_buf_fini(&packed);
 }
 

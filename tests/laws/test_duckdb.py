@@ -18,7 +18,6 @@ from oracle.expressions import EPOCH, micros
 import lambdaarch as la
 
 from .conftest import SCALE
-from .test_splits import types
 
 
 def theirs(cell: Any) -> Any:
@@ -39,7 +38,7 @@ def assert_agrees(
 ) -> None:
     """Groups are matched by key: SQL promises no order."""
     twin = View(Log(dict(generate.SCHEMA), time="ts"), plan)
-    kinds = types(twin)
+    kinds = twin.query().types
     names = [n for n in kinds if n != "window_end"]
     columns = [bridge.column(answer, n, kinds[n]) for n in names]
     key_count = len(plan["by"]) + (plan["window"] is not None)
@@ -71,7 +70,7 @@ def test_random_views(
         bridge.append(log, rows[:cut], generate.SCHEMA)
         store.batch(progress=False)
         bridge.append(log, rows[cut:], generate.SCHEMA)
-        assert_agrees(view.query(), plan, rows)
+        assert_agrees(bridge.ask(view), plan, rows)
 
 
 def big_rows(seed: int, count: int) -> list[dict[str, Any]]:
@@ -136,4 +135,4 @@ def test_big_views(number: int, tmp_path: Any) -> None:
         store.batch(threads=2, progress=False)
         for at in range(20_000, 30_000, 3_000):
             bridge.append(log, rows[at : at + 3_000], generate.SCHEMA)
-        assert_agrees(view.query(), plan, rows)
+        assert_agrees(bridge.ask(view), plan, rows)

@@ -80,15 +80,13 @@ class Log:
 
 @dataclass
 class Answer:
-    """Result columns by name, the two parts' groups, and every row's class."""
+    """Result columns by name, their types, and every row's class."""
 
     columns: dict[str, list[Value]]
+    types: dict[str, str]
     counts: Counter[str]
     cutoff: int
     position: int
-
-    def rows(self) -> list[tuple[Value, ...]]:
-        return list(zip(*self.columns.values(), strict=True))
 
 
 @dataclass
@@ -145,7 +143,8 @@ class View:
         rows = rows[: spec.get("limit")]
         names = spec.get("columns") or list(types)
         columns = {n: [r[n] for r in rows] for n in names}
-        return Answer(columns, merged.counts, cutoff, position)
+        kinds = {n: types[n] for n in names}
+        return Answer(columns, kinds, merged.counts, cutoff, position)
 
     def select(
         self, cells: dict[Group, Cell], keys: list[str], spec: Mapping[str, Any]
@@ -232,6 +231,3 @@ class Store:
     def batch(self, cutoff: int | None = None) -> None:
         for view in self.views.values():
             view.publish(cutoff)
-
-    def rollback(self, name: str) -> None:
-        self.views[name].versions.pop()

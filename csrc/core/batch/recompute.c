@@ -16,6 +16,7 @@
 #define RANGES_PER_THREAD 16u
 /* Below this a second thread costs more than it saves. */
 #define ROWS_PER_THREAD_MIN 65536u
+#define BOUNDS_MAX (RANGES_PER_THREAD * LA_THREADS_MAX + 1)
 
 typedef struct worker {
     struct la_recompute *recompute;
@@ -28,7 +29,8 @@ struct la_recompute {
     const la_env *env;
     la_plan *plan;
     la_snapshot *snapshot;
-    uint64_t memory_max; /* a thread's share */
+    uint64_t memory_max; /* of all threads together, and of what they merge to */
+    uint64_t share;      /* a thread's */
     uint32_t worker_count;
     worker *workers;
     uint64_t *bounds;
@@ -113,7 +115,7 @@ work(void *arg)
     while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED) && take_range(r, &from, &to)) {
         la_error error = {0};
         la_status status =
-            w->fold == NULL ? la_fold_new(r->plan, r->memory_max, &w->fold, &error) : LA_OK;
+            w->fold == NULL ? la_fold_new(r->plan, r->share, &w->fold, &error) : LA_OK;
         if (status == LA_OK) {
             status = fold_range(r, w->fold, from, to, &error);
         }
@@ -167,36 +169,42 @@ start_threads(la_recompute *r, la_error *err)
     return LA_OK;
 }
 
+/* Threads that are worth their start, at least one. */
+static uint32_t
+useful_threads(uint32_t wanted, uint64_t rows)
+{
+    uint32_t threads = wanted == 0 ? la_cpu_count() : wanted;
+    uint64_t useful = rows / ROWS_PER_THREAD_MIN + 1;
+    threads = threads > LA_THREADS_MAX ? LA_THREADS_MAX : threads;
+    return threads > useful ? (uint32_t)useful : threads;
+}
+
 la_status
 la_recompute_start(la_plan *plan, la_snapshot *snapshot, uint64_t from, uint64_t to,
                    uint32_t threads, uint64_t memory_max, la_recompute **out,
                    la_error *err)
 {
     const la_env *env = plan->env;
-    uint64_t useful = (to - from) / ROWS_PER_THREAD_MIN + 1;
-    if (threads == 0) {
-        threads = la_cpu_count();
-    }
-    threads = threads > LA_THREADS_MAX ? LA_THREADS_MAX : threads;
-    threads = threads > useful ? (uint32_t)useful : threads;
     la_recompute *r = la_calloc(env, 1, sizeof *r);
     if (r == NULL) {
         return la_fail_nomem(err, sizeof *r);
     }
+    threads = useful_threads(threads, to - from);
     r->env = env;
     r->plan = la_plan_retain(plan);
     r->snapshot = la_snapshot_retain(snapshot);
-    r->memory_max = memory_max / threads;
+    r->memory_max = memory_max;
+    r->share = memory_max / threads;
     r->worker_count = threads;
     la_mutex_init(&r->mutex);
     la_cond_init(&r->finished);
-    uint32_t parts = threads == 1 ? 1 : threads * RANGES_PER_THREAD;
     r->workers = la_calloc(env, threads, sizeof *r->workers);
-    r->bounds = la_calloc(env, RANGES_PER_THREAD * LA_THREADS_MAX + 1, sizeof *r->bounds);
+    r->bounds = la_calloc(env, BOUNDS_MAX, sizeof *r->bounds);
     la_status status = r->workers == NULL || r->bounds == NULL
                            ? la_fail_nomem(err, threads * sizeof *r->workers)
                            : LA_OK;
     if (status == LA_OK && from < to) {
+        uint32_t parts = threads == 1 ? 1 : threads * RANGES_PER_THREAD;
         la_snapshot_split(snapshot, from, to, parts, r->bounds, &r->range_count);
     }
     if (status == LA_OK) {
@@ -230,25 +238,31 @@ la_recompute_wait(la_recompute *r, int64_t wait_ns, uint64_t *rows_done, la_erro
     return r->status;
 }
 
+uint32_t
+la_recompute_threads(const la_recompute *r)
+{
+    return r->worker_count;
+}
+
 la_status
 la_recompute_take(la_recompute *r, la_fold **out, la_error *err)
 {
     assert(r->joined && r->status == LA_OK);
-    la_fold *all = NULL;
+    la_fold *all = r->worker_count == 1 ? r->workers[0].fold : NULL;
     la_status status = LA_OK;
+    if (all != NULL) { /* its share was everything */
+        r->workers[0].fold = NULL;
+    }
+    else { /* a thread's fold has a thread's budget: the sum needs one of its own */
+        status = la_fold_new(r->plan, r->memory_max, &all, err);
+    }
     for (uint32_t i = 0; i < r->worker_count && status == LA_OK; i++) {
         la_fold *one = r->workers[i].fold;
         r->workers[i].fold = NULL;
-        if (all == NULL) {
-            all = one;
-        }
-        else if (one != NULL) {
+        if (one != NULL) {
             status = la_fold_merge(all, one, err);
             la_fold_free(one);
         }
-    }
-    if (status == LA_OK && all == NULL) { /* no rows at all */
-        status = la_fold_new(r->plan, r->memory_max, &all, err);
     }
     if (status != LA_OK) {
         la_fold_free(all);
@@ -273,8 +287,7 @@ la_recompute_free(la_recompute *r)
     }
     const la_env *env = r->env;
     la_dealloc(env, r->workers, r->worker_count * sizeof *r->workers);
-    la_dealloc(env, r->bounds,
-               (RANGES_PER_THREAD * LA_THREADS_MAX + 1) * sizeof *r->bounds);
+    la_dealloc(env, r->bounds, BOUNDS_MAX * sizeof *r->bounds);
     la_cond_fini(&r->finished);
     la_mutex_fini(&r->mutex);
     la_snapshot_release(r->snapshot);

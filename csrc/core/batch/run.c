@@ -23,6 +23,7 @@
 #define STEP_NS INT64_C(50000000)
 /* Numbers tried for a version list: earlier crashed runs may have left some behind. */
 #define NUMBER_ATTEMPTS 1000u
+#define REPORT_END_MAX 128u
 
 typedef enum stage { STAGE_FOLD, STAGE_WRITE, STAGE_DONE } stage;
 
@@ -32,11 +33,11 @@ typedef struct view_run {
     la_plan *plan;
     la_snapshot *snapshot; /* borrowed from the run's list */
     uint64_t from, cutoff;
-    uint64_t old_cutoff;
     bool incremental;
-    bool unchanged; /* nothing new since the published version */
+    bool unchanged; /* nothing new since the published version: `made` is that one */
+    bool one_thread; /* several did not get by with the memory */
     la_version_list previous; /* incremental: what the delta is merged with */
-    la_counts counts;         /* incremental: of the previous version, to begin with */
+    la_counts counts; /* incremental: of the previous version, to begin with */
     stage at;
     la_recompute *recompute;
     la_version_list list;
@@ -64,7 +65,6 @@ struct la_batch {
     bool published;
     la_status failed;
     la_error failure;
-    int64_t publish_ns;
     la_buf report;
 };
 
@@ -111,6 +111,17 @@ plan_increment(la_batch *batch, view_run *run, const la_view_entry *entry, la_er
         return LA_OK;
     }
     bool same = memcmp(current->fingerprint, run->plan->fingerprint, 32) == 0;
+    uint64_t end = la_snapshot_end(run->snapshot);
+    if (end < current->cutoff && same && batch->options.publish) {
+        la_status status = la_fail(err, LA_DAMAGED,
+                                   "could not run view \"%s\": its cutoff is %llu, but log "
+                                   "\"%s\" ends at %llu: the log lost rows",
+                                   run->name, (unsigned long long)current->cutoff,
+                                   run->plan->log, (unsigned long long)end);
+        la_error_hint(err, "restore the log; or run with publish=False and roll back to that "
+                           "version to accept the loss");
+        return status;
+    }
     if (run->cutoff < current->cutoff && same && batch->options.publish) {
         la_status status = la_fail(err, LA_STALE,
                                    "could not run view \"%s\" up to position %llu: version "
@@ -125,10 +136,10 @@ plan_increment(la_batch *batch, view_run *run, const la_view_entry *entry, la_er
         return LA_OK;
     }
     run->incremental = true;
-    run->old_cutoff = current->cutoff;
     run->from = current->cutoff;
     run->counts = current->counts;
     run->unchanged = run->from == run->cutoff;
+    run->made = *current;
     return la_version_list_read(batch->store->env, run->folder, batch->store->uuid,
                                 &current->list, &run->previous, err);
 }
@@ -137,11 +148,8 @@ static la_status
 prepare_run(la_batch *batch, view_run *run, const la_view_entry *entry, la_error *err)
 {
     la_store *store = batch->store;
-    char views[LA_PATH_BYTES_MAX], folder[LA_PATH_BYTES_MAX];
-    la_status status = la_path_join(views, sizeof views, store->path, "views", err);
-    if (status == LA_OK) {
-        status = la_path_join(folder, sizeof folder, views, entry->name, err);
-    }
+    char folder[LA_PATH_BYTES_MAX];
+    la_status status = la_store_view_folder(store, entry->name, folder, err);
     if (status == LA_OK) {
         status = la_file_mkdir(store->env, folder, err);
     }
@@ -172,6 +180,17 @@ prepare_run(la_batch *batch, view_run *run, const la_view_entry *entry, la_error
     return status;
 }
 
+static bool
+is_in_run(const la_batch *batch, uint32_t count, const char *name)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(batch->runs[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static la_status
 prepare(la_batch *batch, const char *const *names, size_t name_count, la_error *err)
 {
@@ -196,10 +215,8 @@ prepare(la_batch *batch, const char *const *names, size_t name_count, la_error *
                                               "of that name",
                            names[i]);
         }
-        for (uint32_t j = 0; j < i; j++) {
-            if (strcmp(batch->runs[j].name, entry->name) == 0) {
-                return la_fail(err, LA_INVALID, "view \"%s\" is named twice", entry->name);
-            }
+        if (is_in_run(batch, i, entry->name)) {
+            return la_fail(err, LA_INVALID, "view \"%s\" is named twice", entry->name);
         }
         la_status status = prepare_run(batch, &batch->runs[i], entry, err);
         if (status != LA_OK) {
@@ -217,6 +234,7 @@ la_batch_open(la_store *store, const char *const *names, size_t name_count,
     if (status != LA_OK) {
         return status;
     }
+    static const la_batch_options defaults = {.cutoff = LA_NO_POSITION, .publish = true};
     la_batch *batch = la_calloc(store->env, 1, sizeof *batch);
     if (batch == NULL) {
         la_store_publish_unlock(store);
@@ -224,7 +242,7 @@ la_batch_open(la_store *store, const char *const *names, size_t name_count,
     }
     la_live_add(LA_LIVE_BATCH, 1);
     batch->store = store;
-    batch->options = *options;
+    batch->options = options != NULL ? *options : defaults;
     if (batch->options.memory_max == 0) {
         batch->options.memory_max = LA_MEMORY_DEFAULT;
     }
@@ -256,7 +274,8 @@ step_fold(la_batch *batch, view_run *run, la_error *err)
     if (run->recompute == NULL) {
         run->started_ns = now_ns(batch);
         la_status status = la_recompute_start(run->plan, run->snapshot, run->from,
-                                              run->cutoff, batch->options.threads,
+                                              run->cutoff,
+                                              run->one_thread ? 1 : batch->options.threads,
                                               batch->options.memory_max, &run->recompute,
                                               err);
         if (status != LA_OK) {
@@ -264,6 +283,12 @@ step_fold(la_batch *batch, view_run *run, la_error *err)
         }
     }
     la_status status = la_recompute_wait(run->recompute, STEP_NS, &run->rows, err);
+    if (status == LA_BUDGET && la_recompute_threads(run->recompute) > 1) {
+        la_recompute_free(run->recompute); /* one thread needs every group only once */
+        run->recompute = NULL;
+        run->one_thread = true;
+        return LA_OK;
+    }
     if (status == LA_OK) {
         run->fold_ns = now_ns(batch) - run->started_ns;
         run->at = STAGE_WRITE;
@@ -336,6 +361,7 @@ add_version(la_batch *batch, la_catalogue *draft, view_run *run, la_error *err)
     if (version == NULL) {
         return la_fail_nomem(err, sizeof *version);
     }
+    /* Strings are the draft's: they live as long as it does. */
     run->made.plan = la_arena_strndup(&draft->arena, run->plan->canonical,
                                       run->plan->canonical_size);
     run->made.log = la_arena_strndup(&draft->arena, run->plan->log, strlen(run->plan->log));
@@ -362,6 +388,7 @@ add_version(la_batch *batch, la_catalogue *draft, view_run *run, la_error *err)
 static void
 put_run(la_buf *to, const view_run *run)
 {
+    const la_version_list *list = run->unchanged ? &run->previous : &run->list;
     uint8_t content[16];
     char hex[33];
     la_store_u64(content, run->made.content.lo);
@@ -376,8 +403,8 @@ put_run(la_buf *to, const view_run *run)
                   run->unchanged ? "true" : "false", run->incremental ? "true" : "false",
                   (unsigned long long)run->made.number, (unsigned long long)run->cutoff,
                   (unsigned long long)run->rows, (unsigned long long)run->made.groups,
-                  (unsigned long long)run->made.bytes, run->list.partition_count,
-                  run->list.delta_count, run->unchanged ? "" : hex);
+                  (unsigned long long)run->made.bytes, list->partition_count,
+                  list->delta_count, hex);
     la_buf_printf(to,
                   "\"fold_seconds\":%.6f,\"merge_seconds\":%.6f,\"write_seconds\":%.6f,"
                   "\"counts\":",
@@ -387,8 +414,9 @@ put_run(la_buf *to, const view_run *run)
     la_buf_text(to, "}");
 }
 
+/* All but its end, and room for that: after publishing nothing may fail any more. */
 static la_status
-make_report(la_batch *batch, la_error *err)
+begin_report(la_batch *batch, la_error *err)
 {
     la_buf *to = &batch->report;
     la_buf_clear(to);
@@ -397,15 +425,20 @@ make_report(la_batch *batch, la_error *err)
         la_buf_text(to, i == 0 ? "" : ",");
         put_run(to, &batch->runs[i]);
     }
-    la_buf_printf(to, "],\"publish_seconds\":%.6f}", (double)batch->publish_ns * 1e-9);
-    la_buf_u8(to, 0);
-    return to->failed ? la_fail_nomem(err, to->size) : LA_OK;
+    return la_buf_room(to, REPORT_END_MAX) == NULL ? la_fail_nomem(err, to->size) : LA_OK;
 }
 
-static la_status
-publish(la_batch *batch, la_error *err)
+static void
+end_report(la_batch *batch, int64_t publish_ns)
 {
-    int64_t started = now_ns(batch);
+    la_buf_printf(&batch->report, "],\"publish_seconds\":%.6f}", (double)publish_ns * 1e-9);
+    la_buf_u8(&batch->report, 0);
+}
+
+/* The newest catalogue with the versions that were made; NULL when none was. */
+static la_status
+make_draft(la_batch *batch, la_catalogue **out, la_error *err)
+{
     la_catalogue *draft;
     la_status status = la_catalogue_copy(batch->base, &draft, err);
     if (status != LA_OK) {
@@ -418,23 +451,39 @@ publish(la_batch *batch, la_error *err)
             any = true;
         }
     }
-    if (status == LA_OK && any) {
-        status = la_store_publish(batch->store, draft, err);
-    }
     if (status != LA_OK || !any) {
         la_catalogue_release(draft);
+        draft = NULL;
+    }
+    *out = draft;
+    return status;
+}
+
+static la_status
+publish(la_batch *batch, la_error *err)
+{
+    int64_t started = now_ns(batch);
+    la_catalogue *draft = NULL;
+    la_status status = make_draft(batch, &draft, err);
+    if (status == LA_OK) {
+        status = begin_report(batch, err);
+    }
+    if (status == LA_OK && draft != NULL) {
+        status = la_store_publish(batch->store, draft, err);
     }
     if (status != LA_OK) {
+        la_catalogue_release(draft);
+        la_buf_clear(&batch->report);
         return status;
     }
-    batch->publish_ns = now_ns(batch) - started;
     batch->published = true;
+    end_report(batch, now_ns(batch) - started);
     for (uint32_t i = 0; i < batch->run_count; i++) {
         if (!batch->runs[i].unchanged) {
             la_store_sweep(batch->store, batch->runs[i].name);
         }
     }
-    return make_report(batch, err);
+    return LA_OK;
 }
 
 static void

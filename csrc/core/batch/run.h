@@ -8,7 +8,8 @@
 #include "log/log.h"
 #include "views/version_list.h"
 
-/* A fold of [from, to) of a log on several threads, in the background. */
+/* A fold of [from, to) of a log on several threads, in the background. Each thread may use its
+ * share of `memory_max`: LA_BUDGET on several threads may be LA_OK on one. */
 typedef struct la_recompute la_recompute;
 LA_MUST_CHECK la_status la_recompute_start(la_plan *plan, la_snapshot *snapshot,
                                            uint64_t from, uint64_t to, uint32_t threads,
@@ -18,6 +19,7 @@ LA_MUST_CHECK la_status la_recompute_start(la_plan *plan, la_snapshot *snapshot,
  * failing rows the one with the lowest position. */
 LA_MUST_CHECK la_status la_recompute_wait(la_recompute *recompute, int64_t wait_ns,
                                           uint64_t *rows_done, la_error *err);
+uint32_t la_recompute_threads(const la_recompute *recompute);
 /* After LA_OK: the threads' states merged into one fold, the caller's. */
 LA_MUST_CHECK la_status la_recompute_take(la_recompute *recompute, la_fold **out,
                                           la_error *err);

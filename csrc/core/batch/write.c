@@ -82,8 +82,8 @@ place_groups(const la_env *env, const la_fold *fold, uint32_t bucket_bits, place
 /* Memory for placing the groups of one fold. */
 typedef struct placing {
     const la_env *env;
-    uint32_t count;
-    placed *places;
+    size_t count;
+    placed *places; /* count + 1 of them */
     uint32_t *order;
 } placing;
 
@@ -91,8 +91,8 @@ static void
 placing_fini(placing *p)
 {
     if (p->env != NULL) {
-        la_dealloc(p->env, p->places, p->count * sizeof *p->places);
-        la_dealloc(p->env, p->order, p->count * sizeof *p->order);
+        la_dealloc(p->env, p->places, (p->count + 1) * sizeof *p->places);
+        la_dealloc(p->env, p->order, (p->count + 1) * sizeof *p->order);
     }
 }
 
@@ -102,8 +102,8 @@ placing_init(placing *p, const la_env *env, const la_fold *fold, uint32_t bucket
 {
     p->env = env;
     p->count = la_fold_group_count(fold);
-    p->places = la_alloc(env, p->count * sizeof *p->places);
-    p->order = la_alloc(env, p->count * sizeof *p->order);
+    p->places = la_alloc(env, (p->count + 1) * sizeof *p->places);
+    p->order = la_alloc(env, (p->count + 1) * sizeof *p->order);
     if (p->places == NULL || p->order == NULL) {
         return la_fail_nomem(err, p->count * sizeof *p->places);
     }
@@ -200,39 +200,6 @@ add_touched(const placing *p, la_version_list *set, la_error *err)
     return LA_OK;
 }
 
-/* Subtracts (before merging) or adds (after) the content of the delta's groups, as `all` has
- * them, to their partitions. */
-static la_status
-account(const placing *delta_places, const la_fold *delta, const la_fold *all, bool before,
-        la_version_list *list, la_error *err)
-{
-    la_buf key, scratch;
-    la_buf_init(&key, delta_places->env);
-    la_buf_init(&scratch, delta_places->env);
-    la_status status = LA_OK;
-    for (uint32_t i = 0; i < delta_places->count; i++) {
-        la_buf_clear(&key);
-        la_fold_key(delta, delta_places->order[i], &key);
-        la_partition *p = la_version_list_add(list, delta_places->places[i].partition);
-        if (key.failed || scratch.failed || p == NULL) {
-            status = la_fail_nomem(err, key.size);
-            break;
-        }
-        uint32_t group = la_fold_find(all, key.data, key.size);
-        if (before && group == UINT32_MAX) {
-            p->groups++;
-        }
-        else {
-            la_hash128 hash = la_partfile_hash(&scratch, all, group);
-            p->content = before ? la_hash128_sub(p->content, hash)
-                                : la_hash128_add(p->content, hash);
-        }
-    }
-    la_buf_fini(&key);
-    la_buf_fini(&scratch);
-    return status;
-}
-
 /* Everything an incremental run needs to hold. */
 typedef struct increment {
     const la_env *env;
@@ -247,22 +214,29 @@ typedef struct increment {
     bool compact;
 } increment;
 
+/* ---- what was there */
+
 static la_status
-load_previous(increment *inc, uint64_t memory_max, la_error *err)
+load_deltas(increment *inc, uint64_t memory_max, la_error *err)
 {
-    la_plan *plan = la_fold_plan(inc->delta);
-    la_status status = la_fold_new(plan, memory_max, &inc->deltas, err);
+    const la_version_list *previous = inc->previous;
+    la_status status = la_fold_new(la_fold_plan(inc->delta), memory_max, &inc->deltas, err);
     uint64_t delta_groups = la_fold_group_count(inc->delta);
-    for (uint32_t i = 0; i < inc->previous->delta_count && status == LA_OK; i++) {
-        delta_groups += inc->previous->deltas[i].groups;
-        status = la_partfile_load(inc->env, inc->folder, &inc->previous->deltas[i],
-                                inc->deltas, err);
+    for (uint32_t i = 0; i < previous->delta_count && status == LA_OK; i++) {
+        delta_groups += previous->deltas[i].groups;
+        status = la_partfile_load(inc->env, inc->folder, &previous->deltas[i], inc->deltas,
+                                  err);
     }
-    inc->compact = inc->previous->delta_count == LA_DELTAS_MAX ||
-                   delta_groups > la_version_list_groups(inc->previous) / 4;
-    if (status == LA_OK) {
-        status = add_touched(&inc->delta_places, &inc->touched, err);
-    }
+    inc->compact = previous->delta_count == LA_DELTAS_MAX ||
+                   delta_groups > la_version_list_groups(previous) / 4;
+    return status;
+}
+
+/* The new delta's partitions; when all deltas go into their bases, those of the old ones too. */
+static la_status
+find_touched(increment *inc, la_error *err)
+{
+    la_status status = add_touched(&inc->delta_places, &inc->touched, err);
     if (status == LA_OK && inc->compact) {
         placing old = {0};
         status = placing_init(&old, inc->env, inc->deltas, inc->previous->bucket_bits, err);
@@ -271,9 +245,13 @@ load_previous(increment *inc, uint64_t memory_max, la_error *err)
         }
         placing_fini(&old);
     }
-    if (status == LA_OK) {
-        status = la_fold_new(plan, memory_max, &inc->all, err);
-    }
+    return status;
+}
+
+static la_status
+load_touched(increment *inc, uint64_t memory_max, la_error *err)
+{
+    la_status status = la_fold_new(la_fold_plan(inc->delta), memory_max, &inc->all, err);
     for (uint32_t i = 0; i < inc->touched.partition_count && status == LA_OK; i++) {
         const la_partition *p =
             la_version_list_find(inc->previous, inc->touched.partitions[i].id);
@@ -281,8 +259,102 @@ load_previous(increment *inc, uint64_t memory_max, la_error *err)
             status = la_partfile_load(inc->env, inc->folder, &p->base, inc->all, err);
         }
     }
+    return status == LA_OK ? la_fold_merge(inc->all, inc->deltas, err) : status;
+}
+
+/* ---- what is new */
+
+/* Subtracts (before merging) or adds (after) the content of the delta's groups, as `all` has
+ * them, to their partitions. *new_groups: those that `all` does not have. */
+static la_status
+account(const increment *inc, bool before, la_version_list *list, uint32_t *new_groups,
+        la_error *err)
+{
+    const placing *places = &inc->delta_places;
+    la_buf key, scratch;
+    la_buf_init(&key, inc->env);
+    la_buf_init(&scratch, inc->env);
+    bool failed = false;
+    *new_groups = 0;
+    for (uint32_t i = 0; i < places->count && !failed; i++) {
+        la_buf_clear(&key);
+        la_fold_key(inc->delta, places->order[i], &key);
+        la_partition *p = la_version_list_add(list, places->places[i].partition);
+        uint32_t group = key.failed ? UINT32_MAX : la_fold_find(inc->all, key.data, key.size);
+        if (p != NULL && group != UINT32_MAX) {
+            la_hash128 hash = la_partfile_hash(&scratch, inc->all, group);
+            p->content = before ? la_hash128_sub(p->content, hash)
+                                : la_hash128_add(p->content, hash);
+        }
+        else if (p != NULL) {
+            p->groups++;
+            ++*new_groups;
+        }
+        failed = p == NULL || key.failed || scratch.failed;
+    }
+    la_buf_fini(&key);
+    la_buf_fini(&scratch);
+    return failed ? la_fail_nomem(err, places->count) : LA_OK;
+}
+
+/* all = all + delta, and the numbers of the partitions with it. */
+static la_status
+merge_delta(increment *inc, la_version_list *list, la_error *err)
+{
+    uint32_t added, missing = 0, count = la_fold_group_count(inc->all);
+    la_status status = account(inc, true, list, &added, err);
     if (status == LA_OK) {
-        status = la_fold_merge(inc->all, inc->deltas, err);
+        status = la_fold_merge(inc->all, inc->delta, err);
+    }
+    if (status == LA_OK) {
+        status = account(inc, false, list, &missing, err);
+    }
+    /* A look-up that runs out of memory finds nothing, and is seen here. */
+    if (status == LA_OK && (missing > 0 || la_fold_group_count(inc->all) - count != added)) {
+        status = la_fail_nomem(err, inc->delta_places.count);
+    }
+    return status;
+}
+
+/* Rewrites every touched partition. What comes out must be what the numbers say. */
+static la_status
+write_compacted(increment *inc, la_version_list *list, la_error *err)
+{
+    la_hash128 expected = la_version_list_content(list);
+    placing p = {0};
+    la_status status = placing_init(&p, inc->env, inc->all, list->bucket_bits, err);
+    if (status == LA_OK) {
+        status = write_partitions(inc->codec, inc->folder, inc->all, &p, &inc->touched, list,
+                                  err);
+    }
+    placing_fini(&p);
+    la_hash128 found = la_version_list_content(list);
+    if (status == LA_OK && (found.lo != expected.lo || found.hi != expected.hi)) {
+        status = la_fail_damaged(err, inc->folder, 0,
+                                 "could not merge deltas in \"%s\": the states are not those "
+                                 "that the version list describes",
+                                 inc->folder);
+    }
+    return status;
+}
+
+/* The delta as a file of its own, in key order over all partitions. */
+static la_status
+write_delta(increment *inc, la_version_list *list, la_error *err)
+{
+    memcpy(list->deltas, inc->previous->deltas, sizeof list->deltas);
+    list->delta_count = inc->previous->delta_count;
+    if (inc->delta_places.count == 0) {
+        return LA_OK; /* all new rows were set aside */
+    }
+    la_hash128 ignored;
+    uint32_t *order = inc->delta_places.order;
+    la_status status = la_fold_sorted(inc->delta, order, err);
+    if (status == LA_OK) {
+        status = la_partfile_write(inc->env, inc->codec, inc->folder, inc->delta, order,
+                                   (uint32_t)inc->delta_places.count,
+                                   &list->deltas[list->delta_count], &ignored, err);
+        list->delta_count += status == LA_OK;
     }
     return status;
 }
@@ -292,38 +364,12 @@ write_increment(increment *inc, la_version_list *list, la_error *err)
 {
     la_status status = copy_partitions(inc->previous, list, err);
     if (status == LA_OK) {
-        status = account(&inc->delta_places, inc->delta, inc->all, true, list, err);
+        status = merge_delta(inc, list, err);
     }
-    if (status == LA_OK) {
-        status = la_fold_merge(inc->all, inc->delta, err);
+    if (status != LA_OK) {
+        return status;
     }
-    if (status == LA_OK) {
-        status = account(&inc->delta_places, inc->delta, inc->all, false, list, err);
-    }
-    if (status == LA_OK && inc->compact) {
-        placing p = {0};
-        status = placing_init(&p, inc->env, inc->all, list->bucket_bits, err);
-        if (status == LA_OK) {
-            status = write_partitions(inc->codec, inc->folder, inc->all, &p, &inc->touched,
-                                      list, err);
-        }
-        placing_fini(&p);
-    }
-    else if (status == LA_OK) {
-        memcpy(list->deltas, inc->previous->deltas, sizeof list->deltas);
-        la_hash128 ignored;
-        /* A delta file is in key order over all partitions, like any other groups file. */
-        uint32_t *order = inc->delta_places.order;
-        status = la_fold_sorted(inc->delta, order, err);
-        if (status == LA_OK) {
-            status = la_partfile_write(inc->env, inc->codec, inc->folder, inc->delta, order,
-                                     inc->delta_places.count,
-                                     &list->deltas[inc->previous->delta_count], &ignored,
-                                     err);
-        }
-        list->delta_count = inc->previous->delta_count + 1;
-    }
-    return status;
+    return inc->compact ? write_compacted(inc, list, err) : write_delta(inc, list, err);
 }
 
 la_status
@@ -340,7 +386,13 @@ la_write_incremental(const la_env *env, la_codec *codec, const char *folder,
     la_status status =
         placing_init(&inc.delta_places, env, delta, previous->bucket_bits, err);
     if (status == LA_OK) {
-        status = load_previous(&inc, memory_max, err);
+        status = load_deltas(&inc, memory_max, err);
+    }
+    if (status == LA_OK) {
+        status = find_touched(&inc, err);
+    }
+    if (status == LA_OK) {
+        status = load_touched(&inc, memory_max, err);
     }
     if (status == LA_OK) {
         status = write_increment(&inc, list, err);

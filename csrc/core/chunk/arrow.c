@@ -13,8 +13,9 @@
  *   any nullable  null
  *
  * Invariants
- *  1. Buffers are the producer's: their sizes cannot be known and are believed. What they hold
- *     is checked where it is used as an index: offsets, views, dictionary indices.
+ *  1. Buffers are the producer's: their sizes cannot be known and are believed. What
+ *     they hold is checked where it is used as an index: offsets, views, dictionary
+ *     indices.
  *  2. A value is the same or refused; the message names column and row.
  *  3. Rows that are null are never looked at. */
 #include "chunk/arrow.h"
@@ -41,11 +42,11 @@ typedef enum source_kind {
 
 typedef struct source {
     source_kind kind;
-    uint8_t width;     /* bytes of a value, or of an offset */
-    bool is_signed;    /* integers */
-    bool is_utf8;      /* text and views */
-    int64_t unit;      /* time: per second; date: per day */
-    int32_t scale;     /* decimal */
+    uint8_t width;  /* bytes of a value, or of an offset */
+    bool is_signed; /* integers */
+    bool is_utf8;   /* text and views */
+    int64_t unit;   /* time: per second; date: per day */
+    int32_t scale;  /* decimal */
 } source;
 
 /* One column's import. */
@@ -152,7 +153,8 @@ parse_format(const char *format)
             return plain[i].found;
         }
     }
-    return strncmp(format, "d:", 2) == 0 ? parse_decimal(format) : parse_temporal(format);
+    return strncmp(format, "d:", 2) == 0 ? parse_decimal(format)
+                                         : parse_temporal(format);
 }
 
 static la_status
@@ -160,9 +162,10 @@ no_conversion(const import *in, bool dictionary)
 {
     char type[32];
     la_type_text(in->field->type, in->field->scale, type, sizeof type);
-    return la_fail(in->err, LA_TYPE,
-                   "could not take column \"%s\": Arrow type \"%.40s\"%s does not become %s",
-                   in->field->name, in->format, dictionary ? " (dictionary)" : "", type);
+    return la_fail(
+        in->err, LA_TYPE,
+        "could not take column \"%s\": Arrow type \"%.40s\"%s does not become %s",
+        in->field->name, in->format, dictionary ? " (dictionary)" : "", type);
 }
 
 static la_status
@@ -170,9 +173,8 @@ bad_row(const import *in, uint32_t row, const char *why)
 {
     char type[32];
     la_type_text(in->field->type, in->field->scale, type, sizeof type);
-    return la_fail(in->err, LA_INVALID,
-                   "could not take column \"%s\" as %s: row %u %s", in->field->name, type,
-                   row, why);
+    return la_fail(in->err, LA_INVALID, "could not take column \"%s\" as %s: row %u %s",
+                   in->field->name, type, row, why);
 }
 
 static la_status
@@ -350,7 +352,8 @@ scale_up(int64_t value, uint8_t scale, int64_t *out)
 static bool
 put_int(const import *in, int64_t v, void *data, uint32_t row)
 {
-    bool huge = !in->from.is_signed && in->from.width == 8 && v < 0; /* above INT64_MAX */
+    bool huge =
+        !in->from.is_signed && in->from.width == 8 && v < 0; /* above INT64_MAX */
     int64_t exact = INT64_C(1) << (in->field->type == LA_T_F64 ? 53 : 24);
     switch (in->field->type) {
     case LA_T_I32:
@@ -486,8 +489,8 @@ take_temporal(import *in)
         int64_t divisor = in->from.unit > wanted ? in->from.unit / wanted : 1;
         int64_t factor = in->from.unit > wanted ? 1 : wanted / in->from.unit;
         if (v % divisor != 0) {
-            return bad_row(in, i, date ? "is no whole day"
-                                       : "is more precise than microseconds");
+            return bad_row(
+                in, i, date ? "is no whole day" : "is more precise than microseconds");
         }
         if (__builtin_mul_overflow(v / divisor, factor, &v)
             || (date && (v < INT32_MIN || v > INT32_MAX))) {
@@ -527,7 +530,8 @@ take_decimals(import *in)
             }
             v /= 10;
         }
-        for (; shift > 0 && v > -DECIMAL_BOUND && v < DECIMAL_BOUND && v != 0; shift--) {
+        for (; shift > 0 && v > -DECIMAL_BOUND && v < DECIMAL_BOUND && v != 0;
+             shift--) {
             v *= 10;
         }
         if (v <= -DECIMAL_BOUND || v >= DECIMAL_BOUND) {
@@ -547,8 +551,8 @@ takes_text(const import *in, bool is_utf8)
     return type == LA_T_BYTES || (is_utf8 && (type == LA_T_STR || type == LA_T_CAT));
 }
 
-/* The whole heap first: one pass over it, then only its cuts. Rows one by one where that
- * fails, since bytes between values, or of nulls, need not be text. */
+/* The whole heap first: one pass over it, then only its cuts. Rows one by one where
+ * that fails, since bytes between values, or of nulls, need not be text. */
 static la_status
 check_utf8(const import *in, const char *heap, const uint32_t *offsets)
 {
@@ -741,10 +745,10 @@ take_views(import *in)
 
 /* --------------------------------------------------------------------- dictionary */
 
-/* The dictionary's values as a chunk of one column, by the same code as any column's. */
-static la_status
-import_values(const la_env *env, const import *in, const struct ArrowSchema *schema,
-              la_chunk **out);
+/* The dictionary's values as a chunk of one column, by the same code as any
+ * column's. */
+static la_status import_values(const la_env *env, const import *in,
+                               const struct ArrowSchema *schema, la_chunk **out);
 
 static la_status
 index_at(const import *in, const la_column *values, uint32_t value_count, uint32_t row,
@@ -780,8 +784,8 @@ own_mask(import *in, uint8_t **mask)
 }
 
 static la_status
-dict_to_codes(import *in, const la_env *env, const la_column *values, uint32_t value_count,
-              uint8_t *mask)
+dict_to_codes(import *in, const la_env *env, const la_column *values,
+              uint32_t value_count, uint8_t *mask)
 {
     void *data, *map;
     la_dict *dict;
@@ -800,7 +804,8 @@ dict_to_codes(import *in, const la_env *env, const la_column *values, uint32_t v
         size_t size;
         const char *text = la_column_text(values, i, &size);
         codes[i] = 0;
-        status = text == NULL ? LA_OK : la_dict_add(dict, text, size, &codes[i], in->err);
+        status =
+            text == NULL ? LA_OK : la_dict_add(dict, text, size, &codes[i], in->err);
     }
     for (uint32_t i = 0; status == LA_OK && i < in->rows; i++) {
         uint32_t index;
@@ -976,7 +981,8 @@ import_values(const la_env *env, const import *in, const struct ArrowSchema *sch
 {
     const struct ArrowArray *array = in->array->dictionary;
     char name[] = "dictionary";
-    la_field field = {name, in->field->type == LA_T_BYTES ? LA_T_BYTES : LA_T_STR, 0, true};
+    la_field field = {name, in->field->type == LA_T_BYTES ? LA_T_BYTES : LA_T_STR, 0,
+                      true};
     const la_schema *value_schema;
     la_chunk *chunk;
     if (!span_is_sound(array, 0, 0) || array->length > (int64_t)UINT32_MAX / 2) {
@@ -988,12 +994,7 @@ import_values(const la_env *env, const import *in, const struct ArrowSchema *sch
     }
     status = new_chunk(env, value_schema, (uint32_t)array->length, &chunk, in->err);
     if (status == LA_OK) {
-        import values = {.field = la_schema_field(value_schema, 0),
-                         .array = array,
-                         .start = array->offset,
-                         .rows = chunk->rows,
-                         .chunk = chunk,
-                         .err = in->err};
+import values = {.field = la_schema_field(value_schema, 0), .array = array, .start = array->offset, .rows = chunk->rows, .chunk = chunk, .err = in->err };
         status = import_column(&values, env, schema);
         if (status == LA_OK) {
             *out = chunk;
@@ -1008,11 +1009,13 @@ import_values(const la_env *env, const import *in, const struct ArrowSchema *sch
 /* ------------------------------------------------------------------------- tables */
 
 static la_status
-check_table(const struct ArrowSchema *schema, const struct ArrowArray *array, la_error *err)
+check_table(const struct ArrowSchema *schema, const struct ArrowArray *array,
+            la_error *err)
 {
     if (schema == NULL || array == NULL || schema->release == NULL
         || array->release == NULL) {
-        return la_fail(err, LA_INVALID, "could not take an Arrow table: it was released");
+        return la_fail(err, LA_INVALID,
+                       "could not take an Arrow table: it was released");
     }
     if (schema->format == NULL || strcmp(schema->format, "+s") != 0) {
         return la_fail(err, LA_TYPE,
@@ -1027,7 +1030,8 @@ check_table(const struct ArrowSchema *schema, const struct ArrowArray *array, la
                        (long long)array->length, (long long)array->n_children);
     }
     const uint8_t *bits = array->n_buffers > 0 ? array->buffers[0] : NULL;
-    for (int64_t i = 0; array->null_count != 0 && bits != NULL && i < array->length; i++) {
+    for (int64_t i = 0; array->null_count != 0 && bits != NULL && i < array->length;
+         i++) {
         if (!bit_at(bits, array->offset + i)) {
             return la_fail(err, LA_INVALID,
                            "could not take an Arrow table: row %lld is null as a whole",
@@ -1059,11 +1063,13 @@ check_names(const la_schema *schema, const struct ArrowSchema *arrow, la_error *
         la_quote(quoted, name == NULL ? "" : name, name == NULL ? 0 : strlen(name));
         if (name == NULL || la_schema_find(schema, name) < 0) {
             return la_fail(err, LA_INVALID,
-                           "could not take an Arrow table: there is no column %s", quoted);
+                           "could not take an Arrow table: there is no column %s",
+                           quoted);
         }
         if (find_child(arrow, name, i + 1) >= 0) {
             return la_fail(err, LA_INVALID,
-                           "could not take an Arrow table: it has two columns %s", quoted);
+                           "could not take an Arrow table: it has two columns %s",
+                           quoted);
         }
     }
     return LA_OK;
@@ -1074,19 +1080,15 @@ import_field(const la_env *env, la_chunk *chunk, uint32_t column,
              const struct ArrowSchema *schema, const struct ArrowArray *array,
              la_error *err)
 {
-    import in = {.field = la_schema_field(chunk->schema, column),
-                 .format = "n",
-                 .rows = chunk->rows,
-                 .chunk = chunk,
-                 .column = column,
-                 .err = err};
+import in = {.field = la_schema_field(chunk->schema, column), .format = "n", .rows = chunk->rows, .chunk = chunk, .column = column, .err = err };
     int64_t child = find_child(schema, in.field->name, 0);
     if (child < 0) {
         if (!in.field->nullable) {
-            return la_fail(err, LA_INVALID,
-                           "could not take an Arrow table: column \"%s\" is missing, and "
-                           "not nullable",
-                           in.field->name);
+            return la_fail(
+                err, LA_INVALID,
+                "could not take an Arrow table: column \"%s\" is missing, and "
+                "not nullable",
+                in.field->name);
         }
         target(&in)->type = in.field->type == LA_T_CAT ? LA_T_STR : in.field->type;
         return all_null(&in);
@@ -1102,8 +1104,8 @@ import_field(const la_env *env, la_chunk *chunk, uint32_t column,
 
 la_status
 la_chunk_from_arrow(const la_env *env, const la_schema *schema,
-                    const struct ArrowSchema *arrow_schema, const struct ArrowArray *array,
-                    la_chunk **out, la_error *err)
+                    const struct ArrowSchema *arrow_schema,
+                    const struct ArrowArray *array, la_chunk **out, la_error *err)
 {
     la_status status = check_table(arrow_schema, array, err);
     if (status == LA_OK) {

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Chunks as Arrow arrays, through the C data interface. Everything is copied: what goes out
- * does not depend on the chunk, only on its la_env.
+/* Chunks as Arrow arrays, through the C data interface. Everything is copied: what goes
+ * out does not depend on the chunk, only on its la_env.
  *
  *   bool b | i32 i | i64 l | u64 L | f32 f | f64 g | time tsu:UTC | date tdD
  *   decimal d:18,S | cat dictionary<i, u> | str u | bytes z | unread columns n
  *
  * Invariants
- *  1. Each node of either tree is one allocation, its private_data, freed by its own release;
- *     a root's allocation also holds the structs of its children.
+ *  1. Each node of either tree is one allocation, its private_data, freed by its own
+ *     release; a root's allocation also holds the structs of its children.
  *  2. A release first releases what was not moved away (release != NULL), then itself.
- *  3. On failure nothing is left allocated and the caller's structs have release NULL. */
+ *  3. On failure nothing is left allocated and the caller's structs have release
+ *     NULL. */
 #include "chunk/arrow.h"
 
 #include <stdio.h>
@@ -92,10 +93,10 @@ static void
 format_of(const la_column *column, char *text, size_t size)
 {
     static const char *const formats[LA_T_COUNT] = {
-        [LA_T_NULL] = "n",       [LA_T_BOOL] = "b", [LA_T_I32] = "i",
-        [LA_T_I64] = "l",        [LA_T_U64] = "L",  [LA_T_F32] = "f",
-        [LA_T_F64] = "g",        [LA_T_TIME] = "tsu:UTC", [LA_T_DATE] = "tdD",
-        [LA_T_CAT] = "i",        [LA_T_STR] = "u",  [LA_T_BYTES] = "z",
+        [LA_T_NULL] = "n", [LA_T_BOOL] = "b",       [LA_T_I32] = "i",
+        [LA_T_I64] = "l",  [LA_T_U64] = "L",        [LA_T_F32] = "f",
+        [LA_T_F64] = "g",  [LA_T_TIME] = "tsu:UTC", [LA_T_DATE] = "tdD",
+        [LA_T_CAT] = "i",  [LA_T_STR] = "u",        [LA_T_BYTES] = "z",
         [LA_T_JSON] = "n",
     };
     if (column->type == LA_T_DECIMAL) {
@@ -164,8 +165,8 @@ table_schema(const la_env *env, const la_chunk *chunk, struct ArrowSchema *out,
     size_t pointers = align_up(count * sizeof(struct ArrowSchema *));
     uint8_t *extra;
     la_status status =
-        schema_node(env, "+s", "", 0, pointers + count * sizeof(struct ArrowSchema), out,
-                    &extra, err);
+        schema_node(env, "+s", "", 0, pointers + count * sizeof(struct ArrowSchema),
+                    out, &extra, err);
     if (status != LA_OK) {
         return status;
     }
@@ -266,7 +267,8 @@ leaf_array(const la_env *env, const la_column *column, uint32_t rows,
     bool nothing = column->type == LA_T_NULL;
     if (text && data_size(column, rows) > INT32_MAX) {
         return la_fail(err, LA_INVALID,
-                       "could not export %u rows: their text is larger than 2 GiB", rows);
+                       "could not export %u rows: their text is larger than 2 GiB",
+                       rows);
     }
     size_t mask = column->valid == NULL ? 0 : bits_size(rows);
     size_t ends = text ? align_up(((size_t)rows + 1) * sizeof(int32_t)) : 0;

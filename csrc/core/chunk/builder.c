@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Builder: values one by one, column by column, into an owned chunk.
  *
- * A cat column is built as text (physical type str): codes belong to the log's dictionary,
- * and only the log can give them.
+ * A cat column is built as text (physical type str): codes belong to the log's
+ * dictionary, and only the log can give them.
  *
  * Invariants
  *  1. Per column, `rows` values are complete; a failed call changes nothing.
  *  2. `valid` is allocated at the first null; without it all rows have values.
  *  3. Text is valid UTF-8 in str and cat columns, and all heap offsets fit 32 bits.
  *
- * Small chunks are copied out in one allocation and the buffers stay for the next, so that
- * event after event costs one malloc; large ones hand their buffers over. */
+ * Small chunks are copied out in one allocation and the buffers stay for the next, so
+ * that event after event costs one malloc; large ones hand their buffers over. */
 #include <stdio.h>
 
 #include "base/error.h"
@@ -28,8 +28,9 @@ typedef struct column {
     la_type type; /* physical */
     uint32_t width;
     uint32_t rows;
-    uint32_t capacity; /* rows that data, offsets and valid (when there) have room for */
-    uint8_t *data;     /* fixed size values, or NULL for text */
+    uint32_t
+        capacity;  /* rows that data, offsets and valid (when there) have room for */
+    uint8_t *data; /* fixed size values, or NULL for text */
     uint32_t *offsets;
     uint8_t *valid;
     char *heap;
@@ -64,8 +65,8 @@ wrong_type(const la_builder *builder, uint32_t index, const char *value, la_erro
     const la_field *field = field_of(builder, index);
     char type[32];
     la_type_text(field->type, field->scale, type, sizeof type);
-    return la_fail(err, LA_TYPE, "could not put %s into column \"%s\" of type %s", value,
-                   field->name, type);
+    return la_fail(err, LA_TYPE, "could not put %s into column \"%s\" of type %s",
+                   value, field->name, type);
 }
 
 static bool
@@ -141,9 +142,9 @@ la_builder_rows(const la_builder *builder, uint32_t column_index)
     return column_index < builder->count ? builder->columns[column_index].rows : 0;
 }
 
-/* Every array grows to `capacity` rows or all stay usable at the old one: an array that did
- * grow before another failed is only too large, which la_dealloc must know. So the new
- * arrays are made first, and swapped in together. */
+/* Every array grows to `capacity` rows or all stay usable at the old one: an array that
+ * did grow before another failed is only too large, which la_dealloc must know. So the
+ * new arrays are made first, and swapped in together. */
 static la_status
 grow_rows(const la_env *env, column *col, la_error *err)
 {
@@ -308,9 +309,10 @@ la_builder_float(la_builder *builder, uint32_t index, double value, la_error *er
     } else if (col->type == LA_T_F32) {
         double limit = 0x1.ffffffp127; /* from here on rounding gives infinity */
         if (value - value == 0.0 && (value >= limit || value <= -limit)) {
-            return la_fail(err, LA_INVALID,
-                           "could not put %.17g into column \"%s\": it does not fit f32",
-                           value, field_of(builder, index)->name);
+            return la_fail(
+                err, LA_INVALID,
+                "could not put %.17g into column \"%s\": it does not fit f32", value,
+                field_of(builder, index)->name);
         }
         ((float *)(void *)col->data)[col->rows] = (float)value;
     } else {
@@ -318,7 +320,8 @@ la_builder_float(la_builder *builder, uint32_t index, double value, la_error *er
         (void)snprintf(text, sizeof text, "the float %.17g", value);
         status = wrong_type(builder, index, text, err);
         if (col->type == LA_T_DECIMAL) {
-            la_error_hint(err, "give decimals as text or Decimal: a float is not exact");
+            la_error_hint(err,
+                          "give decimals as text or Decimal: a float is not exact");
         }
         return status;
     }
@@ -366,10 +369,11 @@ la_builder_text(la_builder *builder, uint32_t index, const char *text, size_t si
         return wrong_type(builder, index, quoted, err);
     }
     if (size > LA_VALUE_BYTES_MAX) {
-        return la_fail(err, LA_INVALID,
-                       "could not put a text of %zu bytes into column \"%s\": at most %u "
-                       "are possible",
-                       size, field_of(builder, index)->name, LA_VALUE_BYTES_MAX);
+        return la_fail(
+            err, LA_INVALID,
+            "could not put a text of %zu bytes into column \"%s\": at most %u "
+            "are possible",
+            size, field_of(builder, index)->name, LA_VALUE_BYTES_MAX);
     }
     if (col->type == LA_T_STR && !la_utf8_is_valid(text, size)) {
         char quoted[LA_QUOTE_BYTES];
@@ -398,11 +402,12 @@ check_rows(const la_builder *builder, la_error *err)
 {
     for (uint32_t c = 1; c < builder->count; c++) {
         if (builder->columns[c].rows != builder->columns[0].rows) {
-            return la_fail(err, LA_INVALID,
-                           "could not finish a chunk: column \"%s\" has %u rows, column "
-                           "\"%s\" %u",
-                           field_of(builder, c)->name, builder->columns[c].rows,
-                           field_of(builder, 0)->name, builder->columns[0].rows);
+            return la_fail(
+                err, LA_INVALID,
+                "could not finish a chunk: column \"%s\" has %u rows, column "
+                "\"%s\" %u",
+                field_of(builder, c)->name, builder->columns[c].rows,
+                field_of(builder, 0)->name, builder->columns[0].rows);
         }
     }
     return LA_OK;
@@ -436,7 +441,8 @@ hand_over(column *col, la_chunk *chunk, uint32_t index)
         to->data = col->heap == NULL ? "" : col->heap;
         to->offsets = col->offsets;
         la_chunk_own(chunk, col->heap, col->heap_capacity);
-        la_chunk_own(chunk, col->offsets, ((size_t)col->capacity + 1) * sizeof(uint32_t));
+        la_chunk_own(chunk, col->offsets,
+                     ((size_t)col->capacity + 1) * sizeof(uint32_t));
     } else {
         to->data = col->data;
         la_chunk_own(chunk, col->data, (size_t)col->capacity * col->width);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Civil dates in UTC, and calendar units for windows.
  *
- * Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": years begin in March, so the
- * leap day is the last of its year, and 400 years ("an era") have 146,097 days always.
+ * Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": years begin in March,
+ * so the leap day is the last of its year, and 400 years ("an era") have 146,097 days
+ * always.
  *
- * A unit's start can lie before the first int64 microsecond, and the next start after the
- * last one: both are clamped, so every instant has a window and none wraps around. */
+ * A unit's start can lie before the first int64 microsecond, and the next start after
+ * the last one: both are clamped, so every instant has a window and none wraps
+ * around. */
 #include "chunk/calendar.h"
 
 #define DAYS_PER_ERA 146097

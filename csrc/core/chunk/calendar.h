@@ -21,8 +21,9 @@ la_floor_div(int64_t a, int64_t b)
     int64_t q = a / b;
     return q - ((a % b != 0) & (a < 0));
 }
-/* Start of the calendar unit that holds `us` (weeks begin on Monday), and the next start
- * after a start. `count` units are grouped from 1970-01 (weeks: from 1969-12-29). */
+/* Start of the calendar unit that holds `us` (weeks begin on Monday), and the next
+ * start after a start. `count` units are grouped from 1970-01 (weeks: from
+ * 1969-12-29). */
 int64_t la_calendar_floor(int64_t us, la_unit unit, int64_t count);
 int64_t la_calendar_next(int64_t start_us, la_unit unit, int64_t count);
 

@@ -5,10 +5,10 @@
  *   plus a list of blocks made later (la_chunk_keep) or brought along (la_chunk_own)
  *
  * Invariants
- *  1. `chunk->owner` is the owner that holds the chunk, or NULL for borrowed chunks (slices,
- *     spans of mapped files), which la_chunk_free leaves alone.
- *  2. Each section starts at a multiple of 64 bytes and 64 bytes follow the last, so vector
- *     code may read whole words. */
+ *  1. `chunk->owner` is the owner that holds the chunk, or NULL for borrowed chunks
+ *     (slices, spans of mapped files), which la_chunk_free leaves alone.
+ *  2. Each section starts at a multiple of 64 bytes and 64 bytes follow the last, so
+ *     vector code may read whole words. */
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/live.h"
@@ -55,8 +55,8 @@ typedef struct sections {
     size_t data, valid, offsets;
 } sections;
 
-/* Rows are below 2^32, sizes at most 8 and columns at most 1,024: only heaps can make the sum
- * overflow, and they are checked. */
+/* Rows are below 2^32, sizes at most 8 and columns at most 1,024: only heaps can make
+ * the sum overflow, and they are checked. */
 static bool
 place_column(const la_chunk_shape *shape, uint64_t room, size_t *size, sections *out)
 {
@@ -109,9 +109,10 @@ chunk_new(const la_env *env, const la_schema *schema, uint32_t rows, uint64_t ro
     for (uint32_t c = 0; c < count; c++) {
         la_chunk_shape shape = shape_of(schema, shapes, c);
         if (!place_column(&shape, room, &size, &at)) {
-            return la_fail(err, LA_NOMEM,
-                           "could not make a chunk of %u rows: column \"%s\" is too large",
-                           rows, la_schema_field(schema, c)->name);
+            return la_fail(
+                err, LA_NOMEM,
+                "could not make a chunk of %u rows: column \"%s\" is too large", rows,
+                la_schema_field(schema, c)->name);
         }
     }
     size += SECTION_ALIGN;
@@ -271,8 +272,8 @@ la_chunk_slice(const la_chunk *whole, uint32_t from, uint32_t rows, la_column *c
         if (is_text(column.type)) {
             column.offsets = column.offsets == NULL ? NULL : column.offsets + from;
         } else if (column.data != NULL) {
-            column.data = (const uint8_t *)column.data
-                          + (size_t)from * la_type_size(column.type);
+            column.data =
+                (const uint8_t *)column.data + (size_t)from * la_type_size(column.type);
         }
         column.valid = column.valid == NULL ? NULL : column.valid + from;
         columns[c] = column;
@@ -280,8 +281,8 @@ la_chunk_slice(const la_chunk *whole, uint32_t from, uint32_t rows, la_column *c
     la_chunk slice = *whole;
     slice.rows = rows;
     slice.columns = columns;
-    slice.position = whole->position == LA_NO_POSITION ? LA_NO_POSITION
-                                                       : whole->position + from;
+    slice.position =
+        whole->position == LA_NO_POSITION ? LA_NO_POSITION : whole->position + from;
     slice.verdicts = whole->verdicts == NULL ? NULL : whole->verdicts + from;
     slice.targets = whole->targets == NULL ? NULL : whole->targets + from;
     slice.owner = NULL;
@@ -384,8 +385,8 @@ take_shapes(const la_chunk *chunk, const uint32_t *order, uint32_t count,
 }
 
 static la_status
-take_verdicts(const la_chunk *chunk, const uint32_t *order, uint32_t count, la_chunk *to,
-              la_error *err)
+take_verdicts(const la_chunk *chunk, const uint32_t *order, uint32_t count,
+              la_chunk *to, la_error *err)
 {
     if (chunk->verdicts != NULL) {
         void *verdicts = NULL;

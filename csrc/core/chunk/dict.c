@@ -8,10 +8,11 @@
  *
  * Invariants
  *  1. Entries and their text never move or change.
- *  2. `count` is published with release after the entry and its page pointer were written;
- *     la_dict_count and la_dict_get load it with acquire. So a reader may use every code
- *     below a count it has seen, without a lock.
- *  3. Only the adder touches `slots` (open addressing, linear probing, at most half full). */
+ *  2. `count` is published with release after the entry and its page pointer were
+ *     written; la_dict_count and la_dict_get load it with acquire. So a reader may use
+ *     every code below a count it has seen, without a lock.
+ *  3. Only the adder touches `slots` (open addressing, linear probing, at most half
+ *     full). */
 #include <stdatomic.h>
 
 #include "base/error.h"
@@ -26,7 +27,8 @@
 #define SLOTS_FIRST 64u
 #define NO_CODE UINT32_MAX
 
-_Static_assert(((UINT64_C(1) << PAGE_COUNT) - 1) << FIRST_PAGE_BITS >= LA_DICT_ENTRIES_MAX,
+_Static_assert(((UINT64_C(1) << PAGE_COUNT) - 1) << FIRST_PAGE_BITS
+                   >= LA_DICT_ENTRIES_MAX,
                "pages must hold a full dictionary");
 
 typedef struct entry {
@@ -48,7 +50,8 @@ struct la_dict {
 static uint32_t
 page_of(uint32_t code)
 {
-    return 31u - (uint32_t)__builtin_clz(code + (1u << FIRST_PAGE_BITS)) - FIRST_PAGE_BITS;
+    return 31u - (uint32_t)__builtin_clz(code + (1u << FIRST_PAGE_BITS))
+           - FIRST_PAGE_BITS;
 }
 
 static size_t
@@ -182,9 +185,10 @@ la_dict_add(la_dict *dict, const char *text, size_t size, uint32_t *code, la_err
     if (count >= LA_DICT_ENTRIES_MAX) {
         char quoted[LA_QUOTE_BYTES];
         la_quote(quoted, text, size);
-        return la_fail(err, LA_BUDGET,
-                       "could not add category %s: the dictionary is full with %u entries",
-                       quoted, count);
+        return la_fail(
+            err, LA_BUDGET,
+            "could not add category %s: the dictionary is full with %u entries", quoted,
+            count);
     }
     if (2 * (count + 1) > dict->slot_count) {
         la_status status = grow_slots(dict, count, err);

@@ -2,10 +2,11 @@
 /* Types and schemas: their texts, their JSON form, and their rules.
  *
  * Invariants of a la_schema, checked by la_schema_new and true ever after:
- *  1. At most LA_COLUMNS_MAX fields; names are 1..LA_NAME_BYTES_MAX bytes of valid UTF-8
- *     without control characters, no two alike.
+ *  1. At most LA_COLUMNS_MAX fields; names are 1..LA_NAME_BYTES_MAX bytes of valid
+ *     UTF-8 without control characters, no two alike.
  *  2. Types can be stored (not null, not json); `scale` is 0..18 for decimal, else 0.
- *  3. It never changes, so any thread may read it; the count of references is atomic. */
+ *  3. It never changes, so any thread may read it; the count of references is
+ *     atomic. */
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -22,18 +23,18 @@ struct la_schema {
     la_field *fields;
 };
 
-#define TYPE_LIST                                                                        \
-    "i64, u64, i32, f64, f32, bool, time[us], date, decimal(0..18), cat, str, bytes; "   \
+#define TYPE_LIST                                                                      \
+    "i64, u64, i32, f64, f32, bool, time[us], date, decimal(0..18), cat, str, bytes; " \
     "a trailing ? makes it nullable"
 
 static const struct {
     const char *text;
     la_type type;
 } type_texts[] = {
-    {"null", LA_T_NULL}, {"bool", LA_T_BOOL},      {"i32", LA_T_I32},
-    {"i64", LA_T_I64},   {"u64", LA_T_U64},        {"f32", LA_T_F32},
-    {"f64", LA_T_F64},   {"time[us]", LA_T_TIME},  {"date", LA_T_DATE},
-    {"cat", LA_T_CAT},   {"str", LA_T_STR},        {"bytes", LA_T_BYTES},
+    {"null", LA_T_NULL}, {"bool", LA_T_BOOL},     {"i32", LA_T_I32},
+    {"i64", LA_T_I64},   {"u64", LA_T_U64},       {"f32", LA_T_F32},
+    {"f64", LA_T_F64},   {"time[us]", LA_T_TIME}, {"date", LA_T_DATE},
+    {"cat", LA_T_CAT},   {"str", LA_T_STR},       {"bytes", LA_T_BYTES},
     {"json", LA_T_JSON},
 };
 #define TYPE_TEXT_COUNT (sizeof type_texts / sizeof type_texts[0])
@@ -333,10 +334,11 @@ field_from_json(const la_json *json, uint32_t place, la_field *field, la_error *
     const la_json *nullable = la_json_get(json, "nullable");
     if (nullable != NULL) {
         if (nullable->kind != LA_J_BOOL) {
-            return la_fail(err, LA_INVALID,
-                           "could not read field \"%.60s\": \"nullable\" is not true or "
-                           "false",
-                           name);
+            return la_fail(
+                err, LA_INVALID,
+                "could not read field \"%.60s\": \"nullable\" is not true or "
+                "false",
+                name);
         }
         field->nullable = field->nullable || nullable->boolean;
     }

@@ -8,14 +8,17 @@
  *            i64 time decimal  8 bytes big-endian, sign bit flipped
  *            u64               8 bytes big-endian
  *            f32 f64           8 bytes big-endian of the f64 bits: negative numbers with all
- *                              bits inverted, others with the sign bit set; one NaN, last
+ *                              bits inverted, others with the sign bit set; one NaN,
+ *                              last
  *            str cat bytes     each 00 as 00 FF, then 00 00
  *
  * Normative: docs/internals/format/columns.md, "Key bytes".
  *
  * Invariants
- *  1. Equal values have equal bytes: one NaN, no -0.0, so la_key_take refuses other forms.
- *  2. No key is a prefix of another of the same type, so parts can stand one after another. */
+ *  1. Equal values have equal bytes: one NaN, no -0.0, so la_key_take refuses other
+ *     forms.
+ *  2. No key is a prefix of another of the same type, so parts can stand one after
+ *     another. */
 #include "chunk/value.h"
 
 #include <stdio.h>
@@ -176,7 +179,8 @@ take_text(la_bytes *from, la_arena *arena, la_value *value)
     size_t zeros = 0;
     for (;;) {
         const uint8_t *zero = memchr(at, 0, (size_t)(from->end - at));
-        if (zero == NULL || from->end - zero < 2 || (zero[1] != 0x00 && zero[1] != 0xff)) {
+        if (zero == NULL || from->end - zero < 2
+            || (zero[1] != 0x00 && zero[1] != 0xff)) {
             from->bad = true;
             return false;
         }
@@ -257,7 +261,8 @@ take_value(la_bytes *from, la_arena *arena, la_value *value)
 }
 
 bool
-la_key_take(la_bytes *from, la_type type, uint8_t scale, la_arena *arena, la_value *value)
+la_key_take(la_bytes *from, la_type type, uint8_t scale, la_arena *arena,
+            la_value *value)
 {
     la_value taken = {.type = type, .scale = scale};
     uint8_t mark = la_bytes_u8(from);
@@ -306,8 +311,8 @@ la_value_compare(const la_value *a, const la_value *b)
 
 /* ------------------------------------------------------------------------ text */
 
-/* The shortest of %.15g, %.16g, %.17g that reads back. Both directions use the process's
- * locale; only its decimal point shows in the text, and is replaced. */
+/* The shortest of %.15g, %.16g, %.17g that reads back. Both directions use the
+ * process's locale; only its decimal point shows in the text, and is replaced. */
 static void
 put_f64(la_buf *to, double x, bool is_f32)
 {
@@ -375,8 +380,8 @@ put_time(la_buf *to, int64_t us)
     int64_t seconds = rest / LA_US_PER_SECOND;
     int fraction = (int)(rest % LA_US_PER_SECOND);
     put_date(to, days);
-    la_buf_printf(to, "T%02d:%02d:%02d", (int)(seconds / 3600), (int)(seconds / 60 % 60),
-                  (int)(seconds % 60));
+    la_buf_printf(to, "T%02d:%02d:%02d", (int)(seconds / 3600),
+                  (int)(seconds / 60 % 60), (int)(seconds % 60));
     if (fraction % 1000 != 0) {
         la_buf_printf(to, ".%06d", fraction);
     } else if (fraction != 0) {

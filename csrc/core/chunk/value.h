@@ -28,7 +28,8 @@ la_canonical_f64(double x)
 }
 /* Appends a key part: marker byte, then the ordered form. */
 void la_key_put(la_buf *to, const la_value *value);
-/* Reads one key part of a known type; text is unescaped into `arena`. false: damaged. */
+/* Reads one key part of a known type; text is unescaped into `arena`. false:
+ * damaged. */
 bool la_key_take(la_bytes *from, la_type type, uint8_t scale, la_arena *arena,
                  la_value *value);
 int la_value_compare(const la_value *a, const la_value *b); /* same type; null first */

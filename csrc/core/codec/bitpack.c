@@ -2,9 +2,10 @@
 /* The codec's kernels: plain pointers and counts, no handles, nothing allocated.
  *
  * One loop serves every width: shift counts are the same for a whole row of lanes, so a
- * variable shift costs what a constant one does, and 65 unrolled copies would only fill the
- * instruction cache. Expected, AVX2: about 2 instructions a 64-bit value to unpack (0.15 ns),
- * 1 a 32-bit value (0.08 ns). Measured figures: docs/internals/format/columns.md. */
+ * variable shift costs what a constant one does, and 65 unrolled copies would only fill
+ * the instruction cache. Expected, AVX2: about 2 instructions a 64-bit value to unpack
+ * (0.15 ns), 1 a 32-bit value (0.08 ns). Measured figures:
+ * docs/internals/format/columns.md. */
 #include "codec/bitpack.h"
 
 #include <string.h>
@@ -210,7 +211,8 @@ la_unpack_tail64(const uint8_t *from, uint32_t count, uint64_t base, unsigned wi
 {
     uint64_t mask = la_width_mask(width);
     for (uint32_t i = 0; i < count; i++) {
-        to[i] = (width == 0 ? 0 : tail_field(from, (size_t)i * width, width, mask)) + base;
+        to[i] =
+            (width == 0 ? 0 : tail_field(from, (size_t)i * width, width, mask)) + base;
     }
 }
 
@@ -220,15 +222,16 @@ la_unpack_tail32(const uint8_t *from, uint32_t count, uint32_t base, unsigned wi
 {
     uint64_t mask = la_width_mask(width);
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t field = width == 0 ? 0 : tail_field(from, (size_t)i * width, width, mask);
+        uint64_t field =
+            width == 0 ? 0 : tail_field(from, (size_t)i * width, width, mask);
         to[i] = (uint32_t)field + base;
     }
 }
 
 /* ------------------------------------------------------------------- prefix sums */
 
-/* One add after another is one cycle a value; four chains side by side hide that, and the
- * sums that start them are cheap vector adds. */
+/* One add after another is one cycle a value; four chains side by side hide that, and
+ * the sums that start them are cheap vector adds. */
 LA_CLONES void
 la_prefix64(uint64_t *values, uint32_t count, uint64_t first)
 {
@@ -279,6 +282,20 @@ la_prefix32(uint32_t *values, uint32_t count, uint32_t first)
     }
 }
 
+LA_CLONES void
+la_series64(uint64_t first, uint64_t step, uint32_t count, uint64_t *to)
+{
+    la_v4u64 v = {first, first + step, first + 2 * step, first + 3 * step};
+    uint32_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        *(la_v4u64 *)(void *)(to + i) = v;
+        v += 4 * step;
+    }
+    for (; i < count; i++) {
+        to[i] = first + i * step;
+    }
+}
+
 /* ---------------------------------------------------------------------- analysis */
 
 LA_CLONES void
@@ -326,8 +343,9 @@ la_deltas64(const uint64_t *values, uint32_t count, uint64_t *to)
     uint32_t i = 1;
     to[0] = 0;
     for (; i + 4 <= count; i += 4) {
-        *(la_v4u64 *)(void *)(to + i) = *(const la_v4u64 *)(const void *)(values + i)
-                                        - *(const la_v4u64 *)(const void *)(values + i - 1);
+        *(la_v4u64 *)(void *)(to + i) =
+            *(const la_v4u64 *)(const void *)(values + i)
+            - *(const la_v4u64 *)(const void *)(values + i - 1);
     }
     for (; i < count; i++) {
         to[i] = values[i] - values[i - 1];

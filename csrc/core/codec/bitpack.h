@@ -8,7 +8,8 @@
  *   a lane is T values of `width` bits = `width` words of T bits, low bits first
  *   word k of lane l stands at word k * L + l       -> width * 128 bytes in all
  *
- * Tails (fewer than 1,024 values) are one run of bits, low bits first, in 64-bit words. */
+ * Tails (fewer than 1,024 values) are one run of bits, low bits first, in 64-bit
+ * words. */
 #ifndef LA_CODEC_BITPACK_H
 #define LA_CODEC_BITPACK_H
 
@@ -50,6 +51,9 @@ void la_unpack_tail32(const uint8_t *from, uint32_t count, uint32_t base, unsign
 /* In place: values[i] = first + values[0] + ... + values[i]. */
 void la_prefix64(uint64_t *values, uint32_t count, uint64_t first);
 void la_prefix32(uint32_t *values, uint32_t count, uint32_t first);
+
+/* to[i] = first + i * step. */
+void la_series64(uint64_t first, uint64_t step, uint32_t count, uint64_t *to);
 
 /* Signed minimum and maximum of values[i] ^ flip, count >= 1. */
 void la_range64(const uint64_t *values, uint32_t count, uint64_t flip, int64_t *min,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decimal-scaled floats: kernels, and the section of what does not scale.
  *
- * n = round(x * 10^e) comes from adding 1.5 * 2^52, which leaves the integer in the low bits
- * of the sum: no conversion instruction, so plain vector code does it. That holds for
+ * n = round(x * 10^e) comes from adding 1.5 * 2^52, which leaves the integer in the low
+ * bits of the sum: no conversion instruction, so plain vector code does it. That holds
+ * for
  * |x * 10^e| < 2^51; the limit is checked, and NaN fails it. A rounding that went the wrong
  * way shows, because n / 10^e is then not x.
  *
@@ -14,7 +15,7 @@
 #include "codec/simd.h"
 
 #define MAGIC 0x1.8p52
-#define MAGIC_BITS INT64_C(0x4338000000000000)
+#define MAGIC_BITS UINT64_C(0x4338000000000000)
 #define LIMIT 0x1p51
 #define ABS_BITS INT64_C(0x7fffffffffffffff)
 
@@ -40,7 +41,8 @@ f64_of(uint64_t bits)
 /* ------------------------------------------------------------------------- range */
 
 LA_CLONES static void
-range_f64(const double *values, uint32_t count, double *min, double *max, uint32_t *nans)
+range_f64(const double *values, uint32_t count, double *min, double *max,
+          uint32_t *nans)
 {
     const double inf = __builtin_inf();
     la_v4f64 low[4], high[4];
@@ -165,14 +167,14 @@ split_f64(const double *values, uint32_t count, double power, uint64_t *ints,
         la_v4f64 back = (shifted - MAGIC) / power;
         la_v4i64 fits = (la_v4f64)((la_v4i64)scaled & ABS_BITS) < LIMIT;
         la_v4i64 wrong = ~(fits & ((la_v4i64)back == (la_v4i64)x));
-        *(la_v4i64 *)(void *)(ints + i) = (la_v4i64)shifted - MAGIC_BITS;
+        *(la_v4u64 *)(void *)(ints + i) = (la_v4u64)shifted - MAGIC_BITS;
         *(la_v4i64 *)(void *)(odd + i) = wrong;
         sum -= wrong;
     }
     uint32_t total = (uint32_t)(sum[0] + sum[1] + sum[2] + sum[3]);
     for (; i < count; i++) {
         double shifted = values[i] * power + MAGIC;
-        ints[i] = bits_of(shifted) - (uint64_t)MAGIC_BITS;
+        ints[i] = bits_of(shifted) - MAGIC_BITS;
         odd[i] = !comes_back(values[i], power, false);
         total += odd[i] != 0;
     }
@@ -180,12 +182,13 @@ split_f64(const double *values, uint32_t count, double power, uint64_t *ints,
 }
 
 static uint32_t
-split_f32(const float *values, uint32_t count, double power, uint64_t *ints, uint64_t *odd)
+split_f32(const float *values, uint32_t count, double power, uint64_t *ints,
+          uint64_t *odd)
 {
     uint32_t total = 0;
     for (uint32_t i = 0; i < count; i++) {
         double x = (double)values[i];
-        ints[i] = bits_of(x * power + MAGIC) - (uint64_t)MAGIC_BITS;
+        ints[i] = bits_of(x * power + MAGIC) - MAGIC_BITS;
         odd[i] = !comes_back(x, power, true);
         total += odd[i] != 0;
     }
@@ -220,16 +223,16 @@ join_f64(const uint64_t *ints, uint32_t count, double power, double *to)
     uint32_t i = 0;
     if (power == 1.0) {
         for (; i + 4 <= count; i += 4) {
-            la_v4i64 n = *(const la_v4i64 *)(const void *)(ints + i) + MAGIC_BITS;
+            la_v4u64 n = *(const la_v4u64 *)(const void *)(ints + i) + MAGIC_BITS;
             *(la_v4f64 *)(void *)(to + i) = (la_v4f64)n - MAGIC;
         }
     }
     for (; i + 4 <= count; i += 4) {
-        la_v4i64 n = *(const la_v4i64 *)(const void *)(ints + i) + MAGIC_BITS;
+        la_v4u64 n = *(const la_v4u64 *)(const void *)(ints + i) + MAGIC_BITS;
         *(la_v4f64 *)(void *)(to + i) = ((la_v4f64)n - MAGIC) / power;
     }
     for (; i < count; i++) {
-        to[i] = (f64_of(ints[i] + (uint64_t)MAGIC_BITS) - MAGIC) / power;
+        to[i] = (f64_of(ints[i] + MAGIC_BITS) - MAGIC) / power;
     }
 }
 
@@ -251,7 +254,7 @@ la_decimal_join32(const uint64_t *ints, uint32_t count, unsigned exponent, float
             uint32_t bits = (uint32_t)ints[i];
             memcpy(&to[i], &bits, sizeof bits);
         } else {
-            double n = f64_of(ints[i] + (uint64_t)MAGIC_BITS) - MAGIC;
+            double n = f64_of(ints[i] + MAGIC_BITS) - MAGIC;
             to[i] = (float)(n / powers[exponent]);
         }
     }

@@ -8,24 +8,26 @@
  *            DELTA          first u64, base u64, fields
  *            DELTA_PATCHED  first u64, base u64, fields, patch places, patch values
  *
- * Patches are rows that would have made all fields wide. Their values are put in last, as
- * value - min in the width of max - min, over whatever their fields gave. In DELTA_PATCHED the
- * running sum passes a patched row by, so that one late event costs one patch, not two.
+ * Patches are rows that would have made all fields wide. Their values are put in last,
+ * as value - min in the width of max - min, over whatever their fields gave. In
+ * DELTA_PATCHED the running sum passes a patched row by, so that one late event costs
+ * one patch, not two.
  *
  * Invariants
  *  1. The choice is a function of the values alone (samples are taken at fixed places).
- *  2. A patched or delta form is taken only where it saves at least a bit a value: plain
- *     fields are the fastest to read.
- *  3. la_ints_open has checked that every block's bytes lie inside the body, so decoding
- *     checks only what the bytes say: places of patches, sums of text offsets. */
+ *  2. A patched or delta form is taken only where it saves at least a bit a value:
+ *     plain fields are the fastest to read.
+ *  3. la_ints_open has checked that every block's bytes lie inside the body, so
+ *     decoding checks only what the bytes say: places of patches, sums of text
+ *     offsets. */
 #include "codec/ints.h"
 
 #include "codec/bitpack.h"
 
 #define SAMPLES 32u
-#define SAMPLE_CUT 2u        /* samples dropped at each end before looking at the spread */
-#define PATCH_COST_BITS 16u  /* what reading a patch costs, as bits of storage */
-#define TRY_ROWS_MIN 64u     /* shorter blocks: the choice costs more than it saves */
+#define SAMPLE_CUT 2u /* samples dropped at each end before looking at the spread */
+#define PATCH_COST_BITS 16u /* what reading a patch costs, as bits of storage */
+#define TRY_ROWS_MIN 64u    /* shorter blocks: the choice costs more than it saves */
 
 typedef struct plan {
     la_ints_mode mode;
@@ -40,8 +42,8 @@ typedef struct block_in {
     const uint64_t *values;
     uint32_t count;
     uint64_t flip;
-    uint64_t min;     /* stored form */
-    unsigned wide;    /* bits of max - min */
+    uint64_t min;  /* stored form */
+    unsigned wide; /* bits of max - min */
 } block_in;
 
 static bool
@@ -64,71 +66,71 @@ block_size(la_ints_mode mode, uint32_t count, unsigned width, uint32_t patches,
 {
     bool patched = mode == LA_INTS_FOR_PATCHED || mode == LA_INTS_DELTA_PATCHED;
     size_t head = mode == LA_INTS_FOR ? 0 : mode == LA_INTS_FOR_PATCHED ? 8 : 16;
-    size_t tail = patched ? places_size(patches, count) + la_packed_size(patches, wide) : 0;
+    size_t tail =
+        patched ? places_size(patches, count) + la_packed_size(patches, wide) : 0;
     return head + la_packed_size(count, width) + tail;
 }
 
 /* --------------------------------------------------------------------- choosing */
 
-/* Batcher's merge exchange (Knuth 5.2.2 M): no branch depends on the values. */
-static void
-sort_samples(int64_t v[SAMPLES])
+/* What 32 values tell about a block: the third lowest and third highest of them, and
+ * the value that more than half of them have. */
+typedef struct sampled {
+    int64_t low;
+    int64_t high;
+    int64_t top;
+    uint32_t top_count;
+} sampled;
+
+/* Moves the smaller of *kept and *other into *kept: no branch depends on the values. */
+static inline void
+keep_smaller(int64_t *kept, int64_t *other)
 {
-    for (unsigned p = SAMPLES / 2; p > 0; p /= 2) {
-        unsigned q = SAMPLES / 2;
-        unsigned r = 0;
-        unsigned d = p;
-        for (;;) {
-            for (unsigned i = 0; i < SAMPLES - d; i++) {
-                if ((i & p) == r) {
-                    int64_t a = v[i];
-                    int64_t b = v[i + d];
-                    v[i] = a < b ? a : b;
-                    v[i + d] = a < b ? b : a;
-                }
-            }
-            if (q == p) {
-                break;
-            }
-            d = q - p;
-            q /= 2;
-            r = p;
-        }
-    }
+    int64_t a = *kept;
+    int64_t b = *other;
+    *kept = a < b ? a : b;
+    *other = a < b ? b : a;
 }
 
-/* Sorted samples of values[1 .. count): places spread by a stride that shares no factor with
- * usual periods, so that two interleaved sources both show. */
-static void
-take_samples(const uint64_t *values, uint32_t count, uint64_t flip, int64_t v[SAMPLES])
+/* Samples of values[1 .. count): places spread by a stride that shares no factor with
+ * usual periods, so that two interleaved sources both show. The top value is found by
+ * Boyer and Moore's vote. */
+static sampled
+take_samples(const uint64_t *values, uint32_t count, uint64_t flip)
 {
+    int64_t v[SAMPLES];
     for (uint32_t k = 0; k < SAMPLES; k++) {
         uint32_t place = 1 + (k * 389 + 17) % (count - 1);
         v[k] = (int64_t)(values[place] ^ flip);
     }
-    sort_samples(v);
-}
-
-static int64_t
-commonest(const int64_t v[SAMPLES], uint32_t *times)
-{
-    int64_t best = v[0];
-    uint32_t run = 0;
-    *times = 0;
+    int64_t low[3] = {INT64_MAX, INT64_MAX, INT64_MAX};
+    int64_t high[3] = {INT64_MIN, INT64_MIN, INT64_MIN};
+    sampled found = {0, 0, v[0], 0};
+    uint32_t votes = 0;
     for (uint32_t k = 0; k < SAMPLES; k++) {
-        run = k > 0 && v[k] == v[k - 1] ? run + 1 : 1;
-        if (run > *times) {
-            *times = run;
-            best = v[k];
+        int64_t up = v[k];
+        int64_t down = v[k];
+        for (unsigned i = 0; i < 3; i++) {
+            keep_smaller(&low[i], &up);
+            keep_smaller(&down, &high[i]);
         }
+        bool same = v[k] == found.top;
+        found.top = votes == 0 ? v[k] : found.top;
+        votes = same || votes == 0 ? votes + 1 : votes - 1;
     }
-    return best;
+    for (uint32_t k = 0; k < SAMPLES; k++) {
+        found.top_count += v[k] == found.top;
+    }
+    found.low = low[SAMPLE_CUT];
+    found.high = high[SAMPLE_CUT];
+    return found;
 }
 
 static uint64_t
 patched_cost(const block_in *in, unsigned width, uint32_t patches, bool delta)
 {
-    return (uint64_t)width * in->count + (uint64_t)patches * (in->wide + PATCH_COST_BITS)
+    return (uint64_t)width * in->count
+           + (uint64_t)patches * (in->wide + PATCH_COST_BITS)
            + places_size(patches, in->count) * 8 + (delta ? 128 : 64)
            + in->count; /* invariant 2 */
 }
@@ -150,7 +152,11 @@ try_widths(const block_in *in, const uint64_t *values, uint32_t count, uint64_t 
         uint64_t cost = patched_cost(in, width + k, patches, delta);
         if (cost < best->cost) {
             *best = (plan){delta ? LA_INTS_DELTA_PATCHED : LA_INTS_FOR_PATCHED,
-                           width + k, base, 0, patches, cost};
+                           width + k,
+                           base,
+                           0,
+                           patches,
+                           cost};
         }
     }
 }
@@ -158,10 +164,9 @@ try_widths(const block_in *in, const uint64_t *values, uint32_t count, uint64_t 
 static void
 try_for_patched(const block_in *in, plan *best)
 {
-    int64_t v[SAMPLES];
-    take_samples(in->values, in->count, in->flip, v);
-    uint64_t lo = (uint64_t)v[SAMPLE_CUT];
-    uint64_t spread = (uint64_t)v[SAMPLES - 1 - SAMPLE_CUT] - lo;
+    sampled seen = take_samples(in->values, in->count, in->flip);
+    uint64_t lo = (uint64_t)seen.low;
+    uint64_t spread = (uint64_t)seen.high - lo;
     unsigned width = la_bit_width(spread);
     if (width + 2 < in->wide) {
         uint64_t above_min = lo - (in->min ^ in->flip);
@@ -169,18 +174,18 @@ try_for_patched(const block_in *in, plan *best)
         uint64_t base = in->min + (above_min > slack ? above_min - slack : 0);
         try_widths(in, in->values, in->count, base, width, false, best);
     }
-    uint32_t times;
-    uint64_t top = (uint64_t)commonest(v, &times) ^ in->flip;
-    if (times >= SAMPLES / 2 && times < SAMPLES - SAMPLE_CUT) {
+    if (seen.top_count > SAMPLES / 2) {
+        uint64_t top = (uint64_t)seen.top ^ in->flip;
         try_widths(in, in->values, in->count, top, 0, false, best);
     }
 }
 
-/* The field of a patched row: any will do for the row itself, so it is what brings the next
- * row within reach. Rows ahead of the chain's pace pull it on by whole steps; a row far off is
- * taken for another odd one and ignored. */
+/* The field of a patched row: any will do for the row itself, so it is what brings the
+ * next row within reach. Rows ahead of the chain's pace pull it on by whole steps; a
+ * row far off is taken for another odd one and ignored. */
 static uint64_t
-catch_up(const block_in *in, uint32_t i, uint64_t expected, uint64_t base, uint64_t mask)
+catch_up(const block_in *in, uint32_t i, uint64_t expected, uint64_t base,
+         uint64_t mask)
 {
     if (i + 1 == in->count) {
         return 0;
@@ -192,8 +197,8 @@ catch_up(const block_in *in, uint32_t i, uint64_t expected, uint64_t base, uint6
     return ahead - mask < mask ? ahead - mask : mask;
 }
 
-/* Walks the chain: fields into scratch, rows that do not fit aside. Starts from the first two
- * rows that agree, so that an odd first row does not spoil the block. */
+/* Walks the chain: fields into scratch, rows that do not fit aside. Starts from the
+ * first two rows that agree, so that an odd first row does not spoil the block. */
 static void
 walk_chain(const block_in *in, la_ints_scratch *scratch, plan *chosen)
 {
@@ -239,10 +244,9 @@ try_delta(const block_in *in, la_ints_scratch *scratch, unsigned tries, plan *be
     if ((tries & LA_TRY_PATCHES) == 0 || width < 4) {
         return;
     }
-    int64_t v[SAMPLES];
-    take_samples(scratch->deltas, in->count, 0, v);
-    int64_t lo = v[SAMPLE_CUT];
-    uint64_t spread = (uint64_t)v[SAMPLES - 1 - SAMPLE_CUT] - (uint64_t)lo;
+    sampled seen = take_samples(scratch->deltas, in->count, 0);
+    int64_t lo = seen.low;
+    uint64_t spread = (uint64_t)seen.high - (uint64_t)lo;
     unsigned inner = la_bit_width(spread);
     if (inner + 3 >= width || inner + 2 >= in->wide) {
         return;
@@ -366,7 +370,8 @@ la_ints_block(la_ints_scratch *scratch, const uint64_t *values, uint32_t count,
     la_range64(values, count, flip, &lo, &hi);
     *min = (uint64_t)lo ^ flip;
     *max = (uint64_t)hi ^ flip;
-    block_in in = {values, count, flip, *min, la_bit_width((uint64_t)hi - (uint64_t)lo)};
+    block_in in = {values, count, flip, *min,
+                   la_bit_width((uint64_t)hi - (uint64_t)lo)};
     plan best = {LA_INTS_FOR, in.wide, *min, 0, 0, (uint64_t)in.wide * count};
     if (count >= TRY_ROWS_MIN && in.wide > 1) {
         if ((tries & LA_TRY_PATCHES) != 0) {
@@ -410,8 +415,12 @@ la_ints_block_sums(la_ints_scratch *scratch, const uint64_t *steps, uint32_t cou
 {
     int64_t lo, hi;
     la_range64(steps, count, 0, &lo, &hi);
-    plan sums = {LA_INTS_DELTA, la_bit_width((uint64_t)hi - (uint64_t)lo), (uint64_t)lo,
-                 first, 0, 0};
+    plan sums = {LA_INTS_DELTA,
+                 la_bit_width((uint64_t)hi - (uint64_t)lo),
+                 (uint64_t)lo,
+                 first,
+                 0,
+                 0};
     size_t byte = to->size - body_start(to, section);
     la_buf_u64(to, first);
     la_buf_u64(to, sums.base);
@@ -423,7 +432,8 @@ void
 la_ints_end(la_buf *to, size_t section)
 {
     if (!to->failed) {
-        la_store_u32(to->data + section, (uint32_t)(to->size - body_start(to, section)));
+        la_store_u32(to->data + section,
+                     (uint32_t)(to->size - body_start(to, section)));
     }
 }
 
@@ -532,9 +542,7 @@ la_ints_decode64(const la_ints *ints, uint32_t block, uint64_t *to)
         at += 8;
     }
     if (delta && e.width == 0) { /* an arithmetic series */
-        for (uint32_t i = 0; i < e.count; i++) {
-            to[i] = first + (i + UINT64_C(1)) * base;
-        }
+        la_series64(first + base, base, e.count, to);
     } else {
         if (e.count == LA_BLOCK_ROWS) {
             la_unpack64(at, base, e.width, to);
@@ -611,7 +619,8 @@ la_ints_decode_sums(const la_ints *ints, uint32_t block, uint32_t limit, uint32_
     } else {
         la_unpack_tail32(e.at + 16, e.count, 0, e.width, to + 1);
     }
-    /* 1,024 steps below 2^33 cannot overflow 64 bits, so one check at the end is enough. */
+    /* 1,024 steps below 2^33 cannot overflow 64 bits, so one check at the end is
+     * enough. */
     uint64_t sum = first + base * e.count;
     for (uint32_t i = 1; i <= e.count; i++) {
         sum += to[i];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A section of integers: blocks of LA_BLOCK_ROWS, each with its own base and bit width, so
- * that any block decodes alone. The building block of all pieces that are packed.
+/* A section of integers: blocks of LA_BLOCK_ROWS, each with its own base and bit width,
+ * so that any block decodes alone. The building block of all pieces that are packed.
  * Bytes: docs/internals/format/columns.md, "Integer section". */
 #ifndef LA_CODEC_INTS_H
 #define LA_CODEC_INTS_H
@@ -53,13 +53,15 @@ la_block_rows(uint32_t rows, uint32_t block)
 }
 
 /* Writing: begin, every block in order, end. `section` is what begin returned; a failed
- * growth latches in `to`. `flip` is the sign bit for unsigned 64-bit values, else 0: values
- * are compared as signed after that flip. min and max are given back in stored form. */
+ * growth latches in `to`. `flip` is the sign bit for unsigned 64-bit values, else 0:
+ * values are compared as signed after that flip. min and max are given back in stored
+ * form. */
 size_t la_ints_begin(la_buf *to, uint32_t count);
 void la_ints_block(la_ints_scratch *scratch, const uint64_t *values, uint32_t count,
                    uint32_t bits, uint64_t flip, unsigned tries, la_buf *to,
                    size_t section, uint32_t block, uint64_t *min, uint64_t *max);
-/* A block of running sums: row i is first + steps[0] + ... + steps[i]. For text offsets. */
+/* A block of running sums: row i is first + steps[0] + ... + steps[i]. For text
+ * offsets. */
 void la_ints_block_sums(la_ints_scratch *scratch, const uint64_t *steps, uint32_t count,
                         uint64_t first, la_buf *to, size_t section, uint32_t block);
 void la_ints_end(la_buf *to, size_t section);
@@ -69,8 +71,8 @@ bool la_ints_open(la_bytes *from, uint32_t count, uint32_t bits, la_ints *ints);
 /* Block `block` into `to`, which has room for LA_BLOCK_ROWS values. false: damaged. */
 bool la_ints_decode64(const la_ints *ints, uint32_t block, uint64_t *to);
 bool la_ints_decode32(const la_ints *ints, uint32_t block, uint32_t *to);
-/* A block written by la_ints_block_sums into to[0 .. rows]: `first`, then each row. false:
- * damaged, or a sum beyond `limit`. */
+/* A block written by la_ints_block_sums into to[0 .. rows]: `first`, then each row.
+ * false: damaged, or a sum beyond `limit`. */
 bool la_ints_decode_sums(const la_ints *ints, uint32_t block, uint32_t limit, uint32_t *to);
 void la_ints_range(const la_ints *ints, uint32_t block, uint64_t *min, uint64_t *max);
 

@@ -113,7 +113,8 @@ load_value(const la_column *column, uint32_t row)
 
 /* Whether all values are alike, bit for bit; *value is the first of them. */
 static bool
-is_constant(const la_column *column, uint32_t rows, const uint8_t *valid, uint64_t *value)
+is_constant(const la_column *column, uint32_t rows, const uint8_t *valid,
+            uint64_t *value)
 {
     uint32_t first = 0;
     while (valid != NULL && valid[first] == 0) {
@@ -128,8 +129,8 @@ is_constant(const la_column *column, uint32_t rows, const uint8_t *valid, uint64
     return true;
 }
 
-/* Repeats the value before over every null (the first value over leading ones), so that nulls
- * cost no width. false: there is no value. */
+/* Repeats the value before over every null (the first value over leading ones), so that
+ * nulls cost no width. false: there is no value. */
 static bool
 fill_nulls(uint64_t *values, uint32_t count, const uint8_t *valid)
 {
@@ -193,8 +194,8 @@ widen_range(header *head, uint64_t flip, uint64_t min, uint64_t max)
 }
 
 static void
-encode_ints(la_codec *codec, const la_column *column, uint32_t rows, const uint8_t *valid,
-            la_codec_effort effort, la_buf *to, header *head)
+encode_ints(la_codec *codec, const la_column *column, uint32_t rows,
+            const uint8_t *valid, la_codec_effort effort, la_buf *to, header *head)
 {
     uint64_t flip = sign_flip(column->type);
     uint32_t bits = la_type_size(column->type) == 8 ? 64 : 32;
@@ -212,8 +213,8 @@ encode_ints(la_codec *codec, const la_column *column, uint32_t rows, const uint8
         bool any;
         const uint64_t *values =
             stage_block(codec, column, b * LA_BLOCK_ROWS, count, valid, &any);
-        la_ints_block(&codec->ints, values, count, bits, flip, tries, to, section, b, &min,
-                      &max);
+        la_ints_block(&codec->ints, values, count, bits, flip, tries, to, section, b,
+                      &min, &max);
         if (any) {
             widen_range(head, flip, min, max);
         }
@@ -318,15 +319,16 @@ piece_exponent(const la_column *column, uint32_t rows, const uint8_t *valid)
     return count == 0 ? LA_DECIMAL_RAW : la_decimal_exponent(samples, count, is_f32);
 }
 
-/* Integers and odd values of one block. A block that differs from the column's habit gets an
- * exponent of its own, or its bits as they are. */
+/* Integers and odd values of one block. A block that differs from the column's habit
+ * gets an exponent of its own, or its bits as they are. */
 static unsigned
 split_block(la_codec *codec, la_floats values, uint32_t count, unsigned exponent,
             uint32_t *odd_count)
 {
     *odd_count = count;
     if (exponent != LA_DECIMAL_RAW) {
-        *odd_count = la_decimal_split(values, count, exponent, codec->stage, codec->odd);
+        *odd_count =
+            la_decimal_split(values, count, exponent, codec->stage, codec->odd);
     }
     if (*odd_count > count / 8) {
         double samples[EXPONENT_SAMPLES];
@@ -454,8 +456,9 @@ encode_constant(const la_column *column, uint64_t value, la_buf *to, header *hea
 }
 
 static la_status
-encode_body(la_codec *codec, const la_column *column, uint32_t rows, const uint8_t *valid,
-            la_codec_effort effort, la_buf *to, header *head, la_error *err)
+encode_body(la_codec *codec, const la_column *column, uint32_t rows,
+            const uint8_t *valid, la_codec_effort effort, la_buf *to, header *head,
+            la_error *err)
 {
     uint64_t value;
     if (is_text(column->type)) {
@@ -501,7 +504,8 @@ la_status
 la_codec_encode(la_codec *codec, const la_column *column, uint32_t rows,
                 la_codec_effort effort, la_buf *to, la_error *err)
 {
-    if (rows > LA_FRAME_ROWS_MAX || column->type <= LA_T_NULL || column->type >= LA_T_JSON) {
+    if (rows > LA_FRAME_ROWS_MAX || column->type <= LA_T_NULL
+        || column->type >= LA_T_JSON) {
         return la_fail(err, LA_INVALID, "could not encode %u rows of type %d", rows,
                        (int)column->type);
     }
@@ -762,7 +766,8 @@ decode_decimal_block(const la_piece *piece, uint32_t block, void *to)
     uint32_t odd_count;
     unsigned exponent;
     if (!la_ints_decode64(&piece->ints, block, ints)
-        || !la_decimals_read(&piece->decimals, block, &exponent, rows, bits, &odd_count)) {
+        || !la_decimals_read(&piece->decimals, block, &exponent, rows, bits,
+                             &odd_count)) {
         return false;
     }
     uint32_t count = la_block_rows(piece->rows, block);
@@ -838,7 +843,8 @@ la_piece_decode(const la_piece *piece, uint32_t from, uint32_t rows, void *data,
 
 la_status
 la_piece_decode_text(const la_piece *piece, uint32_t from, uint32_t rows,
-                     uint32_t *offsets, uint8_t *valid, const char **heap, la_error *err)
+                     uint32_t *offsets, uint8_t *valid, const char **heap,
+                     la_error *err)
 {
     la_status status = check_span(piece, from, rows, err);
     if (status != LA_OK) {
@@ -862,8 +868,8 @@ la_piece_decode_text(const la_piece *piece, uint32_t from, uint32_t rows,
     for (uint32_t b = 0; b < la_block_count(rows); b++) {
         uint32_t ends[LA_BLOCK_ROWS + 1];
         uint32_t at = b * LA_BLOCK_ROWS;
-        if (!la_ints_decode_sums(&piece->ints, from / LA_BLOCK_ROWS + b, piece->heap_size,
-                                 ends)
+        if (!la_ints_decode_sums(&piece->ints, from / LA_BLOCK_ROWS + b,
+                                 piece->heap_size, ends)
             || (b > 0 && ends[0] != offsets[at])) {
             return damaged(err, "its text ends are out of order");
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The codec's compiler extensions: function clones and vectors. Plain C to every compiler that
- * has GNU vectors; no intrinsics, so other machines need no second version. */
+/* The codec's compiler extensions: function clones and vectors. Plain C to every
+ * compiler that has GNU vectors; no intrinsics, so other machines need no second
+ * version. */
 #ifndef LA_CODEC_SIMD_H
 #define LA_CODEC_SIMD_H
 
@@ -16,8 +17,8 @@
 #define LA_SANITIZED 1
 #endif
 
-/* A function compiled twice, the better one picked at load time. Needs ifuncs, which glibc has
- * and whose resolvers run before a sanitizer is ready. */
+/* A function compiled twice, the better one picked at load time. Needs ifuncs, which
+ * glibc has and whose resolvers run before a sanitizer is ready. */
 #if defined(__x86_64__) && defined(__GLIBC__) && !defined(LA_SANITIZED)                  \
     && defined(__GNUC__) && !defined(__clang__)
 #define LA_CLONES __attribute__((target_clones("default", "avx2")))

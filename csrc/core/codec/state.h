@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What codec/ shares inside: the codec's work space, and the bytes of a piece's header. */
+/* What codec/ shares inside: the codec's work space, and the bytes of a piece's
+ * header. */
 #ifndef LA_CODEC_STATE_H
 #define LA_CODEC_STATE_H
 
@@ -28,7 +29,8 @@ typedef enum la_encoding {
 #define LA_PIECE_KNOWN_FLAGS                                                             \
     (LA_PIECE_NULLS | LA_PIECE_ALL_NULL | LA_PIECE_RANGE | LA_PIECE_NAN)
 
-/* Different texts a piece's dictionary may hold; half as many as there are hash slots. */
+/* Different texts a piece's dictionary may hold; half as many as there are hash
+ * slots. */
 #define LA_TEXT_DICT_MAX 16384u
 
 struct la_codec {

@@ -6,11 +6,13 @@
  *   heap       | raw size u32 | stored size u32 | bytes, padded to 8 |   (fewer: zstd)
  *
  * A null row has no bytes. Dictionary and compressed heaps are unpacked whole by
- * la_text_open, for rows are given back as offsets into one heap that outlives the call.
+ * la_text_open, for rows are given back as offsets into one heap that outlives the
+ * call.
  *
  * Invariants
- *  1. Sums never fall, from block to block too, and never pass the heap's size: decoding
- *     checks the first against the block before, each block's last against the heap.
+ *  1. Sums never fall, from block to block too, and never pass the heap's size:
+ *     decoding checks the first against the block before, each block's last against the
+ *     heap.
  *  2. Nothing larger than LA_PIECE_HEAP_MAX is ever allocated for a piece's text. */
 #include "base/error.h"
 #include "base/hash.h"
@@ -35,7 +37,8 @@ text_at(const la_column *column, const uint8_t *valid, uint32_t row)
         return (text_span){"", 0};
     }
     uint32_t begin = column->offsets[row];
-    return (text_span){(const char *)column->data + begin, column->offsets[row + 1] - begin};
+    return (text_span){(const char *)column->data + begin,
+                       column->offsets[row + 1] - begin};
 }
 
 /* ------------------------------------------------------------------------ encode */
@@ -51,7 +54,8 @@ try_zstd(la_codec *codec, const void *from, size_t size, bool *pays, la_error *e
     }
     size_t judged = size > 4 * ZSTD_SAMPLE_BYTES ? ZSTD_SAMPLE_BYTES : size;
     la_buf_clear(&codec->packed);
-    la_status status = la_zstd_pack(codec, from, judged, ZSTD_LEVEL, &codec->packed, err);
+    la_status status =
+        la_zstd_pack(codec, from, judged, ZSTD_LEVEL, &codec->packed, err);
     if (status != LA_OK || codec->packed.size > judged - judged / 10) {
         return status;
     }
@@ -64,8 +68,8 @@ try_zstd(la_codec *codec, const void *from, size_t size, bool *pays, la_error *e
 }
 
 static la_status
-put_heap(la_codec *codec, const void *from, size_t size, la_codec_effort effort, la_buf *to,
-         la_error *err)
+put_heap(la_codec *codec, const void *from, size_t size, la_codec_effort effort,
+         la_buf *to, la_error *err)
 {
     bool pays = false;
     if (effort == LA_EFFORT_SEALED) {
@@ -84,7 +88,8 @@ put_heap(la_codec *codec, const void *from, size_t size, la_codec_effort effort,
     return LA_OK;
 }
 
-/* Total bytes of non-null rows, and whether they stand together in the column's heap. */
+/* Total bytes of non-null rows, and whether they stand together in the column's
+ * heap. */
 static uint64_t
 measure(const la_column *column, uint32_t rows, const uint8_t *valid, bool *together)
 {
@@ -102,9 +107,9 @@ measure(const la_column *column, uint32_t rows, const uint8_t *valid, bool *toge
 }
 
 static la_status
-encode_plain(la_codec *codec, const la_column *column, uint32_t rows, const uint8_t *valid,
-             la_codec_effort effort, bool together, uint64_t total, la_buf *to,
-             la_error *err)
+encode_plain(la_codec *codec, const la_column *column, uint32_t rows,
+             const uint8_t *valid, la_codec_effort effort, bool together,
+             uint64_t total, la_buf *to, la_error *err)
 {
     size_t section = la_ints_begin(to, rows);
     uint64_t end = 0;
@@ -123,8 +128,8 @@ encode_plain(la_codec *codec, const la_column *column, uint32_t rows, const uint
     la_ints_end(to, section);
     if (together) {
         const char *heap = total == 0 ? "" : (const char *)column->data;
-        return put_heap(codec, heap + (total == 0 ? 0 : column->offsets[0]), total, effort,
-                        to, err);
+        return put_heap(codec, heap + (total == 0 ? 0 : column->offsets[0]), total,
+                        effort, to, err);
     }
     la_buf_clear(&codec->heap);
     for (uint32_t i = 0; i < rows; i++) {
@@ -157,9 +162,11 @@ dict_scratch(la_codec *codec, la_error *err)
     return whole ? LA_OK : la_fail_nomem(err, slots_size + codes_size);
 }
 
-/* Codes of all rows, entries in order of first appearance. 0: too many different ones. */
+/* Codes of all rows, entries in order of first appearance. 0: too many different
+ * ones. */
 static uint32_t
-number_texts(la_codec *codec, const la_column *column, uint32_t rows, const uint8_t *valid)
+number_texts(la_codec *codec, const la_column *column, uint32_t rows,
+             const uint8_t *valid)
 {
     uint32_t entries_max = rows / 4 < LA_TEXT_DICT_MAX ? rows / 4 : LA_TEXT_DICT_MAX;
     uint32_t slot_count = 64;
@@ -194,7 +201,8 @@ number_texts(la_codec *codec, const la_column *column, uint32_t rows, const uint
             }
             code = codec->slots[slot] - 1;
         }
-        codec->codes[row] = code; /* a null repeats the code before: narrow and ignored */
+        codec->codes[row] =
+            code; /* a null repeats the code before: narrow and ignored */
     }
     return entries;
 }
@@ -241,7 +249,8 @@ encode_dict(la_codec *codec, const la_column *column, uint32_t rows, uint32_t en
 }
 
 static uint64_t
-dict_bytes(const la_codec *codec, const la_column *column, uint32_t rows, uint32_t entries)
+dict_bytes(const la_codec *codec, const la_column *column, uint32_t rows,
+           uint32_t entries)
 {
     uint64_t bytes = (uint64_t)la_bit_width(entries - 1) * rows / 8 + entries * 2u;
     for (uint32_t e = 0; e < entries; e++) {
@@ -344,7 +353,8 @@ copy_text(char *to, const char *from, uint32_t size)
     }
 }
 
-/* Rows' texts one after another behind their offsets. `ends` has entries + 1 numbers. */
+/* Rows' texts one after another behind their offsets. `ends` has entries + 1
+ * numbers. */
 static la_status
 expand(la_piece *piece, const uint32_t *ends, uint32_t entries, const char *heap,
        uint32_t total, la_error *err)
@@ -411,8 +421,7 @@ open_dict(const la_env *env, la_bytes *from, la_piece *piece, la_error *err)
     const char *heap;
     void *unpacked = NULL;
     size_t unpacked_size = 0;
-    la_status status =
-        read_heap(env, &record, &heap, &unpacked, &unpacked_size, err);
+    la_status status = read_heap(env, &record, &heap, &unpacked, &unpacked_size, err);
     if (status != LA_OK) {
         return status;
     }
@@ -443,10 +452,11 @@ la_text_open(const la_env *env, la_bytes *from, la_piece *piece, la_error *err)
         return open_dict(env, from, piece, err);
     }
     heap_record record;
-    if (!la_ints_open(from, piece->rows, 32, &piece->ints) || !take_heap(from, &record)) {
+    if (!la_ints_open(from, piece->rows, 32, &piece->ints)
+        || !take_heap(from, &record)) {
         return damaged(err, "its heap is not whole");
     }
     piece->heap_size = record.raw_size;
-    return read_heap(env, &record, &piece->heap, &piece->unpacked, &piece->unpacked_size,
-                     err);
+    return read_heap(env, &record, &piece->heap, &piece->unpacked,
+                     &piece->unpacked_size, err);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* zstd for whole byte strings: the only file that includes zstd.h.
  *
- * A decoder believes no length inside the data: the caller says what must come out. zstd's own
- * contexts come from malloc, not from la_env: its custom allocators are no stable API. */
+ * A decoder believes no length inside the data: the caller says what must come out.
+ * zstd's own contexts come from malloc, not from la_env: its custom allocators are no
+ * stable API. */
 #include <zstd.h>
 
 #include "base/error.h"
@@ -52,9 +53,10 @@ la_zstd_unpack(const void *from, size_t size, void *to, size_t raw_size, la_erro
                        ZSTD_getErrorName(raw));
     }
     if (raw != raw_size) {
-        return la_fail(err, LA_DAMAGED,
-                       "could not decompress %zu bytes: %zu came out, %zu were expected",
-                       size, raw, raw_size);
+        return la_fail(
+            err, LA_DAMAGED,
+            "could not decompress %zu bytes: %zu came out, %zu were expected", size,
+            raw, raw_size);
     }
     return LA_OK;
 }

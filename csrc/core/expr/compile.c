@@ -101,7 +101,7 @@ same_instr(const la_instr *a, const la_instr *b)
 {
     return a->kernel == b->kernel && a->arg_count == b->arg_count
            && memcmp(a->args, b->args, sizeof a->args) == 0 && a->op == b->op
-           && a->unit == b->unit && a->by_unit == b->by_unit && a->n == b->n
+           && a->swapped == b->swapped && a->unit == b->unit && a->by_unit == b->by_unit && a->n == b->n
            && same_set(a->set, b->set);
 }
 
@@ -242,6 +242,19 @@ is_code_test(const compiler *c, uint32_t codes, uint32_t constant)
            && regs[constant].constant;
 }
 
+/* gt and ge are lt and le the other way round. */
+static uint32_t
+compare_same(compiler *c, la_op op, la_type type, uint32_t a, uint32_t b)
+{
+    bool swap = op == LA_OP_GT || op == LA_OP_GE;
+    la_instr instr = {.kernel = la_kernel_compare(swap ? swapped(op) : op, type)};
+    instr.swapped = swap;
+    instr.args[0] = swap ? b : a;
+    instr.args[1] = swap ? a : b;
+    instr.arg_count = 2;
+    return emit(c, &instr, LA_T_BOOL, 0, LA_FORM_VALUES);
+}
+
 static uint32_t
 compare_texts(compiler *c, la_op op, uint32_t a, uint32_t b)
 {
@@ -254,12 +267,7 @@ compare_texts(compiler *c, la_op op, uint32_t a, uint32_t b)
         return emit(c, &instr, LA_T_BOOL, 0, LA_FORM_VALUES);
     }
     uint32_t x = spans_of(c, a);
-    uint32_t y = spans_of(c, b);
-    bool swap = op == LA_OP_GT || op == LA_OP_GE;
-    la_kernel kernel = la_kernel_compare(swap ? swapped(op) : op, LA_T_STR);
-    return x == NO_REG || y == NO_REG
-               ? NO_REG
-               : emit_simple(c, kernel, swap ? y : x, swap ? x : y, LA_T_BOOL, 0);
+    return compare_same(c, op, LA_T_STR, x, x == NO_REG ? NO_REG : spans_of(c, b));
 }
 
 static uint32_t
@@ -275,10 +283,7 @@ compile_comparison(compiler *c, const la_expr *expr)
         return compare_texts(c, expr->op, a, b);
     }
     if (left->type == right->type && left->scale == right->scale) {
-        bool swap = expr->op == LA_OP_GT || expr->op == LA_OP_GE;
-        la_kernel kernel =
-            la_kernel_compare(swap ? swapped(expr->op) : expr->op, left->type);
-        return emit_simple(c, kernel, swap ? b : a, swap ? a : b, LA_T_BOOL, 0);
+        return compare_same(c, expr->op, left->type, a, b);
     }
     la_instr instr = {.kernel = la_kernel_compare_mixed(), .arg_count = 2, .op = expr->op};
     instr.args[0] = a;

@@ -86,6 +86,7 @@ typedef struct la_instr {
     uint32_t args[3];
     uint32_t arg_count;
     bool chooses;    /* passes failures on by itself */
+    bool swapped;    /* b was written before a: its failures come first */
     la_op op;        /* of cat tests and mixed comparisons */
     la_unit unit;    /* truncate, where by_unit */
     bool by_unit;
@@ -110,9 +111,10 @@ struct la_program {
     la_buf instrs;           /* la_instr, in the order of their running */
     la_root *roots;
     uint32_t root_count;
-    uint8_t *block; /* all registers' room, and scratch */
+    uint8_t *block; /* all registers' room, scratch and ones */
     size_t block_size;
     uint8_t *scratch;
+    uint8_t *ones;
 };
 
 static inline la_reg *
@@ -151,7 +153,8 @@ struct la_task {
     la_reg *out;
     const la_reg *a, *b, *c;
     la_instr *instr;
-    uint8_t *scratch; /* LA_CHUNK_ROWS bytes */
+    uint8_t *scratch;    /* LA_CHUNK_ROWS bytes */
+    const uint8_t *ones; /* stands for a mask that is not there */
     const la_env *env;
     la_error *err;
 };

@@ -59,7 +59,7 @@ INTEGER_KERNEL(sub_i32, int32_t, WIDE(-), -(int64_t)(r != WIDE(-)))
 INTEGER_KERNEL(mul_i32, int32_t, WIDE(*), -(int64_t)(r != WIDE(*)))
 /* Decimals of one scale: |x|, |y| < 10^18, so the sum is within int64. */
 INTEGER_KERNEL(add_decimal, int64_t, WRAP_ADD,
-               (x ^ r) & (y ^ r) ? -1 : r <= -LA_DECIMAL_END || r >= LA_DECIMAL_END ? -1 : 0)
+               r <= -LA_DECIMAL_END || r >= LA_DECIMAL_END ? -1 : 0)
 INTEGER_KERNEL(sub_decimal, int64_t, WRAP_SUB,
                r <= -LA_DECIMAL_END || r >= LA_DECIMAL_END ? -1 : 0)
 
@@ -325,6 +325,13 @@ exact_quotient(__int128 x, __int128 y, int scale_x, int scale_y)
     return la_i128_ratio(x, divisor, (uint8_t)(scale_x - scale_y));
 }
 
+static inline bool
+is_exact_double(int64_t x)
+{
+    return x >= -EXACT_DOUBLE && x <= EXACT_DOUBLE;
+}
+
+/* Where both sides, brought to one scale, are doubles, the machine's division rounds once. */
 static inline la_status
 quotient(la_task *t, bool unsigned_a, bool unsigned_b)
 {
@@ -332,22 +339,25 @@ quotient(la_task *t, bool unsigned_a, bool unsigned_b)
     const int64_t *b = t->b->data;
     double *out = t->out->own_data;
     int scale_a = t->a->scale, scale_b = t->b->scale;
+    int64_t times_a = la_powers_of_ten[scale_b > scale_a ? scale_b - scale_a : 0];
+    int64_t times_b = la_powers_of_ten[scale_a > scale_b ? scale_a - scale_b : 0];
     la_task_valid(t);
     for (uint32_t i = 0; i < t->rows; i++) {
-        bool small = a[i] <= EXACT_DOUBLE && a[i] >= -EXACT_DOUBLE && b[i] <= EXACT_DOUBLE
-                     && b[i] >= -EXACT_DOUBLE && scale_a == scale_b
-                     && !(unsigned_a && a[i] < 0) && !(unsigned_b && b[i] < 0);
+        int64_t x, y;
+        bool small = !__builtin_mul_overflow(a[i], times_a, &x)
+                     && !__builtin_mul_overflow(b[i], times_b, &y) && is_exact_double(x)
+                     && is_exact_double(y) && !(unsigned_a && x < 0) && !(unsigned_b && y < 0);
         out[i] = 0;
         if (b[i] == 0) {
             la_task_fail(t, i, LA_REASON_DIVISION_BY_ZERO);
         }
         else if (small) {
-            out[i] = a[i] == 0 ? 0.0 : (double)a[i] / (double)b[i];
+            out[i] = x == 0 ? 0.0 : (double)x / (double)y;
         }
         else if (la_task_wants(t, i)) {
-            __int128 x = unsigned_a ? (__int128)(uint64_t)a[i] : a[i];
-            __int128 y = unsigned_b ? (__int128)(uint64_t)b[i] : b[i];
-            out[i] = exact_quotient(x, y, scale_a, scale_b);
+            __int128 wide_a = unsigned_a ? (__int128)(uint64_t)a[i] : a[i];
+            __int128 wide_b = unsigned_b ? (__int128)(uint64_t)b[i] : b[i];
+            out[i] = exact_quotient(wide_a, wide_b, scale_a, scale_b);
         }
     }
     return LA_OK;
@@ -482,17 +492,26 @@ offset_time(la_task *t)
     return LA_OK;
 }
 
+/* The last calendar period met: rows of a log come nearly in order of time. */
+typedef struct period {
+    int64_t start, end;
+} period;
+
 /* Start of the period that holds `us`; false where it is before the first microsecond. */
-static bool
-period_start(const la_instr *instr, int64_t us, int64_t *start)
+static inline bool
+period_start(const la_instr *instr, period *last, int64_t us, int64_t *start)
 {
     if (!instr->by_unit) {
         int64_t rest = us % instr->n;
         rest = rest < 0 ? rest + instr->n : rest;
         return !__builtin_sub_overflow(us, rest, start);
     }
-    *start = la_calendar_floor(us, instr->unit, instr->n);
-    return *start != INT64_MIN; /* clamped; no period begins there */
+    if (us < last->start || us >= last->end) {
+        last->start = la_calendar_floor(us, instr->unit, instr->n);
+        last->end = la_calendar_next(last->start, instr->unit, instr->n);
+    }
+    *start = last->start;
+    return *start != INT64_MIN; /* clamped: no period begins there */
 }
 
 static la_status
@@ -500,9 +519,10 @@ truncate_time(la_task *t)
 {
     const int64_t *a = t->a->data;
     int64_t *out = t->out->own_data;
+    period last = {0, 0};
     la_task_valid(t);
     for (uint32_t i = 0; i < t->rows; i++) {
-        if (!period_start(t->instr, a[i], &out[i])) {
+        if (!period_start(t->instr, &last, a[i], &out[i])) {
             la_task_fail(t, i, LA_REASON_OVERFLOW);
         }
     }
@@ -514,13 +534,14 @@ truncate_date(la_task *t)
 {
     const int32_t *a = t->a->data;
     int32_t *out = t->out->own_data;
+    period last = {0, 0};
     la_task_valid(t);
     for (uint32_t i = 0; i < t->rows; i++) {
         int64_t us, start;
         out[i] = 0;
         /* Dates reach further than times: those that no time can hold fail. */
         if (__builtin_mul_overflow((int64_t)a[i], LA_US_PER_DAY, &us)
-            || !period_start(t->instr, us, &start)) {
+            || !period_start(t->instr, &last, us, &start)) {
             la_task_fail(t, i, LA_REASON_OVERFLOW);
             continue;
         }

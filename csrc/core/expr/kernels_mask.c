@@ -115,9 +115,8 @@ logic(la_task *t, uint8_t absorbing)
         out->valid = NULL;
         return LA_OK;
     }
-    memset(t->scratch, 1, t->rows); /* stands for the mask that is not there */
-    const uint8_t *va = t->a->valid == NULL ? t->scratch : t->a->valid;
-    const uint8_t *vb = t->b->valid == NULL ? t->scratch : t->b->valid;
+    const uint8_t *va = t->a->valid == NULL ? t->ones : t->a->valid;
+    const uint8_t *vb = t->b->valid == NULL ? t->ones : t->b->valid;
     logic_nulls(t->a->data, va, t->b->data, vb, absorbing, out->own_data, out->own_valid,
                 t->rows);
     out->valid = out->own_valid;
@@ -262,13 +261,9 @@ choose_values(la_task *t, const uint8_t *pick, const la_reg *a, const la_reg *b)
         t->out->valid = NULL;
         return;
     }
-    uint8_t *valid = t->out->own_valid;
-    for (uint32_t i = 0; i < t->rows; i++) {
-        uint8_t va = a->valid == NULL ? 1 : a->valid[i];
-        uint8_t vb = b->valid == NULL ? 1 : b->valid[i];
-        valid[i] = pick[i] != 0 ? va : vb;
-    }
-    t->out->valid = valid;
+    choose_1(pick, a->valid == NULL ? t->ones : a->valid,
+             b->valid == NULL ? t->ones : b->valid, t->out->own_valid, t->rows);
+    t->out->valid = t->out->own_valid;
 }
 
 /* when: a is the condition, b and c its branches; only the chosen one's failures count. */
@@ -291,11 +286,7 @@ run_when(la_task *t)
 static la_status
 run_fill_null(la_task *t)
 {
-    const uint8_t *pick = t->a->valid;
-    if (pick == NULL) {
-        memset(t->scratch, 1, t->rows);
-        pick = t->scratch;
-    }
+    const uint8_t *pick = t->a->valid == NULL ? t->ones : t->a->valid;
     choose_values(t, pick, t->a, t->b);
     if (t->b->valid == NULL) {
         t->out->valid = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Room for a program's registers.
  *
- *   block: [slots: values of 1, 4, 8 or 16 bytes x LA_CHUNK_ROWS] [masks: two a register] [scratch]
+ *   block: [slots: values of 1, 4, 8 or 16 bytes x LA_CHUNK_ROWS] [masks: two a register] [scratch, ones]
  *
  * Registers whose lives do not meet share a slot, so that a long expression stays in the
  * first-level cache. Masks, constants and results share none: a register may borrow another's
@@ -95,6 +95,8 @@ place_registers(la_program *p, size_t block_size)
         masks += 2 * LA_CHUNK_ROWS;
     }
     p->scratch = masks;
+    p->ones = masks + LA_CHUNK_ROWS;
+    memset(p->ones, 1, LA_CHUNK_ROWS);
 }
 
 la_status
@@ -116,7 +118,7 @@ la_program_lay_out(la_program *p, la_error *err)
     find_last_uses(p, last);
     assign_slots(p, last, pools, &block_size);
     la_dealloc(p->env, scratch, scratch_size);
-    p->block_size = 64 + block_size + (2 * count + 1) * LA_CHUNK_ROWS;
+    p->block_size = 64 + block_size + 2 * (count + 1) * LA_CHUNK_ROWS;
     p->block = la_alloc(p->env, p->block_size);
     if (p->block == NULL) {
         return la_fail_nomem(err, p->block_size);

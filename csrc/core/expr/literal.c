@@ -280,10 +280,10 @@ la_literal_fit(const la_value *from, la_type type, uint8_t scale, la_value *out)
         }
     }
     else if (type == LA_T_DATE && from->type == LA_T_TIME) {
-        to.i64 = la_floor_div(from->i64, LA_US_PER_DAY);
-        if (to.i64 * LA_US_PER_DAY != from->i64) {
+        if (from->i64 % LA_US_PER_DAY != 0) {
             return false;
         }
+        to.i64 = from->i64 / LA_US_PER_DAY;
     }
     else {
         return false;

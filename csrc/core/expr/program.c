@@ -34,6 +34,7 @@ run_instr(la_program *p, la_instr *instr, uint32_t rows, const uint8_t *select,
     task.b = instr->arg_count > 1 ? &regs[instr->args[1]] : NULL;
     task.c = instr->arg_count > 2 ? &regs[instr->args[2]] : NULL;
     task.scratch = p->scratch;
+    task.ones = p->ones;
     task.env = p->env;
     task.err = err;
     out->data = out->own_data;
@@ -41,8 +42,8 @@ run_instr(la_program *p, la_instr *instr, uint32_t rows, const uint8_t *select,
     out->fail = NULL;
     la_status status = instr->kernel(&task);
     if (status == LA_OK && !instr->chooses) {
-        la_reg_pass_failures(out, task.a, NULL, 0, rows);
-        la_reg_pass_failures(out, task.b, NULL, 0, rows);
+        la_reg_pass_failures(out, instr->swapped ? task.b : task.a, NULL, 0, rows);
+        la_reg_pass_failures(out, instr->swapped ? task.a : task.b, NULL, 0, rows);
     }
     return status;
 }

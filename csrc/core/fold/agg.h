@@ -25,7 +25,10 @@ typedef struct la_agg_rows {
     const int64_t *times; /* event time a row; NULL: the log has none */
     uint64_t position;    /* of row index 0 */
     uint32_t log;         /* place in the view's declaration */
-    bool single;          /* every row folds into groups[0] (groups still hold it) */
+    bool single;          /* every row folds into one group (groups still hold it) */
+    /* Every row's group lies in [group_low, group_low + group_span): where the span is small,
+     * sums can be taken in local memory first. 0: not known. */
+    uint32_t group_low, group_span;
 } la_agg_rows;
 
 typedef struct la_agg_kind {

@@ -48,6 +48,34 @@ count_fini(const la_agg_context *context, void *state)
     (void)state;
 }
 
+#define SPAN_MAX 512u
+
+/* Few groups: four counters each, so that neighbours in one group need not wait for each
+ * other; about 0.5 ns a row. */
+static void
+count_few(uint64_t *states, const uint32_t *groups, uint32_t low, uint32_t span,
+          uint32_t count)
+{
+    uint32_t counters[4][SPAN_MAX], i = 0;
+
+    for (uint32_t k = 0; k < 4; k++) {
+        memset(counters[k], 0, span * sizeof(uint32_t));
+    }
+    for (; i + 4 <= count; i += 4) {
+        counters[0][groups[i] - low]++;
+        counters[1][groups[i + 1] - low]++;
+        counters[2][groups[i + 2] - low]++;
+        counters[3][groups[i + 3] - low]++;
+    }
+    for (; i < count; i++) {
+        counters[0][groups[i] - low]++;
+    }
+    for (uint32_t g = 0; g < span; g++) {
+        states[low + g] += (uint64_t)counters[0][g] + counters[1][g] + counters[2][g] +
+                           counters[3][g];
+    }
+}
+
 /* About 0.7 ns a row; a memory-bound table adds its misses. */
 static void
 count_rows(uint64_t *states, const uint32_t *rows, uint32_t count,
@@ -60,6 +88,10 @@ count_rows(uint64_t *states, const uint32_t *rows, uint32_t count,
     }
     if (update->single) {
         states[groups[rows == NULL ? 0 : rows[0]]] += count;
+    }
+    else if (rows == NULL && update->group_span != 0 && update->group_span <= SPAN_MAX &&
+             count >= 2 * update->group_span) {
+        count_few(states, groups, update->group_low, update->group_span, count);
     }
     else if (rows == NULL) {
         for (uint32_t i = 0; i < count; i++) {

@@ -191,12 +191,13 @@ float_add_slow(const la_agg_context *context, la_exact *sum, double x, la_error 
 /* About 2 ns a row and the table's access. `size` is that of a state: 32 or 40. */
 LA_INLINE la_status
 float_rows(la_type type, const la_agg_context *context, char *states, size_t size,
-           const uint32_t *rows, uint32_t count, const la_agg_rows *update, la_error *err)
+           const uint32_t *rows, uint32_t from, uint32_t count, const la_agg_rows *update,
+           la_error *err)
 {
     const void *data = update->arg->data;
     const uint32_t *groups = update->groups;
 
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = from; i < count; i++) {
         uint32_t row = rows != NULL ? rows[i] : i;
         char *state = states + (size_t)groups[row] * size;
         double x = la_load_float(type, data, row);
@@ -223,12 +224,39 @@ float_total(const la_agg_context *context, la_exact *sum, const double *x, uint3
     return added ? LA_OK : la_fail_nomem(err, 0);
 }
 
+/* Few groups, all rows: in lanes. Returns how many rows were added. */
+static uint32_t
+float_groups(const la_agg_context *context, char *states, size_t size,
+             const la_agg_rows *update)
+{
+    uint32_t span = update->group_span;
+    size_t before = 0, after = 0;
+
+    if (span == 0 || span > LA_EXACT_GROUPS_MAX || update->count < 4 * span) {
+        return 0;
+    }
+    for (uint32_t g = 0; g < span; g++) {
+        before += la_exact_heap((void *)(states + (update->group_low + g) * size));
+    }
+    uint32_t added = la_exact_add_groups(states, size, update->groups, update->group_low,
+                                         span, update->arg->data, update->count,
+                                         context->env);
+    for (uint32_t g = 0; g < span; g++) {
+        after += la_exact_heap((void *)(states + (update->group_low + g) * size));
+    }
+    *context->heap_used += after - before;
+    for (uint32_t i = 0; size == sizeof(float_mean) && added != UINT32_MAX && i < added; i++) {
+        ((float_mean *)(void *)(states + update->groups[i] * size))->count++;
+    }
+    return added;
+}
+
 LA_INLINE la_status
 float_update(const la_agg_context *context, char *states, size_t size, const uint32_t *rows,
              uint32_t count, const la_agg_rows *update, la_error *err)
 {
     if (context->arg_type == LA_T_F32) {
-        return float_rows(LA_T_F32, context, states, size, rows, count, update, err);
+        return float_rows(LA_T_F32, context, states, size, rows, 0, count, update, err);
     }
     if (rows == NULL && update->single && count > 0) {
         float_mean *state = (void *)(states + (size_t)update->groups[0] * size);
@@ -237,10 +265,14 @@ float_update(const la_agg_context *context, char *states, size_t size, const uin
         }
         return float_total(context, &state->sum, update->arg->data, count, err);
     }
-    if (rows == NULL) {
-        return float_rows(LA_T_F64, context, states, size, NULL, count, update, err);
+    if (rows != NULL) {
+        return float_rows(LA_T_F64, context, states, size, rows, 0, count, update, err);
     }
-    return float_rows(LA_T_F64, context, states, size, rows, count, update, err);
+    uint32_t added = float_groups(context, states, size, update);
+    if (added == UINT32_MAX) {
+        return la_fail_nomem(err, 0);
+    }
+    return float_rows(LA_T_F64, context, states, size, NULL, added, count, update, err);
 }
 
 static la_status

@@ -65,6 +65,11 @@ word_rows(la_type type, const la_agg_context *context, la_word_set *states,
     for (uint32_t i = 0; i < count; i++) {
         uint32_t row = rows != NULL ? rows[i] : i;
         uint64_t word = la_order_of(type, la_load_word(type, data, row));
+        if (i + LA_PREFETCH_ROWS < count) {
+            uint32_t next = rows != NULL ? rows[i + LA_PREFETCH_ROWS] : i + LA_PREFETCH_ROWS;
+            la_word_set_prefetch(&states[groups[next]],
+                                 la_order_of(type, la_load_word(type, data, next)));
+        }
         if (!add_counted(context, &states[groups[row]], word)) {
             return false;
         }

@@ -357,16 +357,49 @@ apply_failures(la_evaluation *e, const la_chunk *chunk, la_counts *counts)
     }
 }
 
+/* alive &= value; returns how many are left. */
+LA_LOOP static uint32_t
+keep_true(uint8_t *restrict alive, const uint8_t *restrict value, const uint8_t *valid,
+          uint32_t rows)
+{
+    uint32_t left = 0;
+    if (valid != NULL) {
+        for (uint32_t i = 0; i < rows; i++) {
+            alive[i] &= (uint8_t)((value[i] != 0) & valid[i]);
+        }
+    }
+    else {
+        for (uint32_t i = 0; i < rows; i++) {
+            alive[i] &= (uint8_t)(value[i] != 0);
+        }
+    }
+    for (uint32_t i = 0; i < rows; i++) {
+        left += alive[i];
+    }
+    return left;
+}
+
 static void
 apply_where(la_evaluation *e, const la_chunk *chunk, la_counts *counts)
 {
     const la_vec *where = &e->vecs[e->where_at];
-    for (uint32_t i = 0; i < chunk->rows; i++) {
-        if ((e->all_alive || e->alive[i] != 0) && !is_true(where, i)) {
-            counts->filtered++;
-            kill_row(e, chunk->rows, i);
+    uint32_t rows = chunk->rows, left = 0;
+
+    if (where->constant) {
+        if (is_true(where, 0)) {
+            return;
         }
+        memset(e->alive, 0, rows);
     }
+    else if (e->all_alive) {
+        memset(e->alive, 1, rows);
+    }
+    if (!where->constant) {
+        left = keep_true(e->alive, where->column.data, where->column.valid, rows);
+    }
+    counts->filtered += e->alive_count - left;
+    e->all_alive = left == rows;
+    e->alive_count = left;
 }
 
 static la_status

@@ -21,11 +21,15 @@
  * integer accumulator at the end, so that nothing is lost at all. */
 #include "fold/exact.h"
 
+#include "fold/loops.h"
+
 #define LIMBS 34u
-#define BLOCK 1024u /* lane values stay below 2^51, so 2^11 of them fit an int64 */
+#define BLOCK 2048u /* lane values stay below 2^51, so that many of them fit an int64 */
 
 typedef __int128 i128;
 typedef unsigned __int128 u128;
+
+#define HIGH_UNIT ((i128)1 << 51) /* of the high lane, in units of the low one */
 
 struct la_exact_wide {
     uint64_t limbs[LIMBS];
@@ -229,47 +233,138 @@ la_exact_add(la_exact *sum, double x, const la_env *env)
 }
 
 #if defined(__GNUC__)
-typedef double f64x2 __attribute__((vector_size(16)));
-typedef uint64_t u64x2 __attribute__((vector_size(16))); /* wraps where values are strange */
+#define LANES 4u
+typedef double f64s __attribute__((vector_size(8 * LANES)));
+typedef uint64_t u64s __attribute__((vector_size(8 * LANES))); /* wraps: values may be strange */
 
-static f64x2
-load_pair(const double *x)
+/* 1.5 * 2^k with doubles 2^(at - 1074) apart around it. */
+static uint64_t
+magic_bits(uint32_t at)
 {
-    f64x2 pair;
-    memcpy(&pair, x, sizeof pair);
-    return pair;
+    return (uint64_t)(at + 1) << 52 | UINT64_C(1) << 51;
 }
 
-/* Sums `count` (even, <= BLOCK) doubles in two lanes of units 2^(anchor + 51 - 1074) and
- * 2^(anchor - 1074). false: one of them does not fit, is not finite or would lose bits.
- * Nine operations on two doubles: about 0.5 ns a double. */
-static bool
-add_lanes(const double *x, size_t count, uint32_t anchor, i128 *total)
+/* Splits `count` doubles (a multiple of LANES) into units of 2^(anchor + 51 - 1074) and
+ * 2^(anchor - 1074): to high[] and low[], or, where they are NULL, into *total. false: one of
+ * them does not fit, is not finite or would lose bits. Nine operations on four doubles: about
+ * 0.3 ns a double with AVX2, 0.6 without. */
+LA_INLINE bool
+split(const double *x, size_t count, uint32_t anchor, int64_t *high, int64_t *low,
+      i128 *total)
 {
-    /* 1.5 * 2^(anchor - 971): doubles near it are 2^(anchor - 1023) apart. */
-    uint64_t high_bits = ((uint64_t)(anchor + 52) << 52) | UINT64_C(1) << 51;
-    uint64_t low_bits = ((uint64_t)(anchor + 1) << 52) | UINT64_C(1) << 51;
-    u64x2 high_unit = {high_bits, high_bits}, low_unit = {low_bits, low_bits};
-    f64x2 high_magic = (f64x2)high_unit, low_magic = (f64x2)low_unit;
-    u64x2 high = {0, 0}, low = {0, 0}, strange = {0, 0}, inexact = {0, 0};
+    uint64_t hb = magic_bits(anchor + 51), lb = magic_bits(anchor);
+    u64s high_unit = {hb, hb, hb, hb}, low_unit = {lb, lb, lb, lb};
+    f64s high_magic = (f64s)high_unit, low_magic = (f64s)low_unit;
+    u64s high_sum = {0}, low_sum = {0}, strange = {0}, inexact = {0};
 
-    for (size_t i = 0; i < count; i += 2) {
-        f64x2 v = load_pair(x + i);
-        f64x2 t = v + high_magic;
-        u64x2 h = (u64x2)t;
-        strange |= h ^ high_unit;
-        high += h - high_unit;
-        f64x2 rest = v - (t - high_magic);
-        f64x2 u = rest + low_magic;
-        low += (u64x2)u - low_unit;
-        inexact |= (u64x2)((u - low_magic) - rest);
+    for (size_t i = 0; i < count; i += LANES) {
+        f64s v;
+        memcpy(&v, x + i, sizeof v);
+        f64s t = v + high_magic;
+        f64s rest = v - (t - high_magic);
+        f64s u = rest + low_magic;
+        u64s h = (u64s)t - high_unit, l = (u64s)u - low_unit;
+        strange |= (u64s)t ^ high_unit;
+        inexact |= (u64s)((u - low_magic) - rest);
+        if (high != NULL) {
+            memcpy(high + i, &h, sizeof h);
+            memcpy(low + i, &l, sizeof l);
+        }
+        else {
+            high_sum += h;
+            low_sum += l;
+        }
     }
-    if ((strange[0] | strange[1]) >> 52 != 0 || (inexact[0] | inexact[1]) != 0) {
+    if ((strange[0] | strange[1] | strange[2] | strange[3]) >> 52 != 0 ||
+        (inexact[0] | inexact[1] | inexact[2] | inexact[3]) != 0) {
         return false;
     }
-    int64_t high_sum = (int64_t)(high[0] + high[1]), low_sum = (int64_t)(low[0] + low[1]);
-    *total = high_sum * ((i128)1 << 51) + low_sum;
+    int64_t h = (int64_t)(high_sum[0] + high_sum[1] + high_sum[2] + high_sum[3]);
+    int64_t l = (int64_t)(low_sum[0] + low_sum[1] + low_sum[2] + low_sum[3]);
+    *total = h * HIGH_UNIT + l;
     return true;
+}
+
+LA_LOOP static bool
+add_lanes(const double *x, size_t count, uint32_t anchor, i128 *total)
+{
+    return split(x, count, anchor, NULL, NULL, total);
+}
+
+LA_LOOP static bool
+split_lanes(const double *x, size_t count, uint32_t anchor, int64_t *high, int64_t *low)
+{
+    i128 none;
+    return split(x, count, anchor, high, low, &none);
+}
+
+typedef struct lane_sums {
+    int64_t high[2][LA_EXACT_GROUPS_MAX]; /* two, so that neighbours in one group need not */
+    int64_t low[2][LA_EXACT_GROUPS_MAX];  /* wait for each other */
+} lane_sums;
+
+static void
+sum_lanes(lane_sums *sums, const int64_t *high, const int64_t *low, const uint32_t *groups,
+          uint32_t group_low, size_t count)
+{
+    size_t i = 0;
+    for (; i + 2 <= count; i += 2) {
+        uint32_t a = groups[i] - group_low, b = groups[i + 1] - group_low;
+        sums->high[0][a] += high[i];
+        sums->low[0][a] += low[i];
+        sums->high[1][b] += high[i + 1];
+        sums->low[1][b] += low[i + 1];
+    }
+    if (i < count) {
+        sums->high[0][groups[i] - group_low] += high[i];
+        sums->low[0][groups[i] - group_low] += low[i];
+    }
+}
+
+uint32_t
+la_exact_add_groups(void *states, size_t size, const uint32_t *groups, uint32_t group_low,
+                    uint32_t group_span, const double *x, uint32_t count,
+                    const la_env *env)
+{
+    int64_t high[BLOCK], low[BLOCK];
+    lane_sums sums;
+    char *first = (char *)states + group_low * size;
+    uint32_t rows = (count < BLOCK ? count : BLOCK) & ~(LANES - 1);
+    uint32_t anchor =
+        anchor_of((const la_exact *)(const void *)((const char *)states + groups[0] * size));
+
+    /* Sums of nothing are left to the slow way: a sum that stays 0 has to know of its rows. */
+    for (uint32_t g = 0; g < group_span; g++) {
+        if (((const la_exact *)(void *)(first + g * size))->base == 0) {
+            return 0;
+        }
+    }
+    if (!split_lanes(x, rows, anchor, high, low)) {
+        return 0;
+    }
+    for (uint32_t s = 0; s < 2; s++) {
+        memset(sums.high[s], 0, group_span * sizeof(int64_t));
+        memset(sums.low[s], 0, group_span * sizeof(int64_t));
+    }
+    sum_lanes(&sums, high, low, groups, group_low, rows);
+    for (uint32_t g = 0; g < group_span; g++) {
+        i128 total = (sums.high[0][g] + sums.high[1][g]) * HIGH_UNIT + sums.low[0][g] +
+                     sums.low[1][g];
+        if (total != 0 && !add_at((la_exact *)(void *)(first + g * size), total, anchor, env)) {
+            return UINT32_MAX;
+        }
+    }
+    return rows;
+}
+#else
+uint32_t
+la_exact_add_groups(void *states, size_t size, const uint32_t *groups, uint32_t group_low,
+                    uint32_t group_span, const double *x, uint32_t count,
+                    const la_env *env)
+{
+    (void)states, (void)size, (void)groups, (void)group_low, (void)group_span;
+    (void)x, (void)count, (void)env;
+    return 0;
 }
 #endif
 
@@ -280,9 +375,9 @@ la_exact_add_many(la_exact *sum, const double *x, size_t count, const la_env *en
 
     while (i < count) {
 #if defined(__GNUC__)
-        size_t block = count - i < BLOCK ? (count - i) & ~(size_t)1 : BLOCK;
+        size_t block = count - i < BLOCK ? (count - i) & ~(size_t)(LANES - 1) : BLOCK;
         i128 total, next;
-        if (block >= 8 && sum->base != 0 &&
+        if (block >= 2 * LANES && sum->base != 0 &&
             add_lanes(x + i, block, anchor_of(sum), &total) &&
             !__builtin_add_overflow(window_of(sum), total, &next)) {
             window_set(sum, next, anchor_of(sum));

@@ -276,18 +276,38 @@ la_fold_reserve(la_fold *fold, la_error *err)
 
 /* ------------------------------------------------------------------- folding */
 
+/* Least group and number of groups up to the greatest. */
+LA_LOOP static void
+group_range(const uint32_t *groups, uint32_t count, uint32_t *low, uint32_t *span)
+{
+    uint32_t least = UINT32_MAX, most = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        least = groups[i] < least ? groups[i] : least;
+        most = groups[i] > most ? groups[i] : most;
+    }
+    *low = least;
+    *span = most - least + 1;
+}
+
 static la_status
 update(la_fold *fold, const la_chunk *chunk, const la_evaluated *rows, bool single,
        la_error *err)
 {
     la_status status = LA_OK;
+    uint32_t low = 0, span = 0;
+
+    if (rows->rows == NULL && !single) {
+        group_range(fold->row_groups, rows->count, &low, &span);
+    }
 
     for (uint32_t a = 0; a < fold->agg_count && status == LA_OK; a++) {
         la_fold_agg *agg = &fold->aggs[a];
         la_agg_rows in = {.groups = fold->row_groups,
                           .times = rows->times,
                           .position = chunk->position,
-                          .single = single};
+                          .single = single,
+                          .group_low = low,
+                          .group_span = span};
         status = la_evaluation_argument(fold->evaluation, a, rows, &in.arg, &in.rows,
                                         &in.count, err);
         if (status == LA_OK && in.count > 0) {

@@ -57,6 +57,20 @@ intern_code(la_intern *intern, const la_dict *dict, uint32_t code)
     return id != LA_NO_ID;
 }
 
+/* All rows, no nulls, all codes seen before; else false. */
+LA_LOOP static bool
+load_known_codes(const uint32_t *ids, const uint32_t *codes, uint32_t count,
+                 uint64_t *restrict to)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t id = ids[codes[i]];
+        most = id > most ? id : most;
+        to[i] = id;
+    }
+    return most != LA_NO_ID;
+}
+
 static bool
 load_codes(la_intern *intern, const la_column *column, const uint32_t *rows,
            uint32_t count, uint64_t *restrict to)
@@ -66,6 +80,9 @@ load_codes(la_intern *intern, const la_column *column, const uint32_t *rows,
 
     if (!la_intern_use_dict(intern, column->dict)) {
         return false;
+    }
+    if (rows == NULL && valid == NULL && load_known_codes(intern->ids, codes, count, to)) {
+        return true;
     }
     for (uint32_t i = 0; i < count; i++) {
         uint32_t row = rows != NULL ? rows[i] : i;

@@ -3,6 +3,7 @@
 #ifndef LA_FOLD_GROUP_WORDS_H
 #define LA_FOLD_GROUP_WORDS_H
 
+#include "base/hash.h"
 #include "fold/group.h"
 
 /* Words, null bits and the constant flag of key `k`. */
@@ -14,8 +15,7 @@ void la_groups_hash(la_groups *groups, uint32_t count);
 static inline uint64_t
 la_hash_step(uint64_t hash, uint64_t word)
 {
-    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-    return hash ^ hash >> 32;
+    return la_mix64(hash ^ word);
 }
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the inner loops of fold/ share: the few compiler extensions they need, loads of values
- * as 64-bit words, and the list of rows that a kernel walks.
+/* What the inner loops of fold/ share: loads of values as 64-bit words, and the list of rows
+ * that a kernel walks.
  *
  * A *word* is a value in 64 bits: bool, i32, i64, time, date and decimal sign-extended, u64 as
  * it is, f32 and f64 as the bits of the canonical double. An *order word* is the same value
@@ -9,20 +9,7 @@
 #define LA_FOLD_KERNEL_H
 
 #include "fold/agg.h"
-
-#if defined(__GNUC__)
-#define LA_INLINE static inline __attribute__((always_inline))
-#define LA_COLD __attribute__((noinline, cold))
-#define LA_LIKELY(x) __builtin_expect(!!(x), 1)
-#define LA_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define LA_PREFETCH(p) __builtin_prefetch((p), 1, 3)
-#else
-#define LA_INLINE static inline
-#define LA_COLD
-#define LA_LIKELY(x) (x)
-#define LA_UNLIKELY(x) (x)
-#define LA_PREFETCH(p) ((void)(p))
-#endif
+#include "fold/loops.h"
 
 /* Above this many bytes of states a loop asks for them a few rows ahead: they no longer fit
  * the second-level cache. */

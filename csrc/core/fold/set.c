@@ -129,14 +129,27 @@ to_bitmap(la_word_set *set, word_range range, const la_env *env)
 static bool
 table_grow(la_word_set *set, uint64_t word, const la_env *env)
 {
-    if (set->count >= BITMAP_COUNT_MIN) {
+    uint8_t patience = set->patience;
+    if (patience > 0) {
+        patience--;
+    }
+    else if (set->count >= BITMAP_COUNT_MIN) {
         word_range range = {word, word};
         each_word(set, widen, &range);
-        if ((range.high - range.low) / DENSE_NEW < set->count) {
+        uint64_t bits = (range.high - range.low) / DENSE_NEW;
+        if (bits < set->count) {
             return to_bitmap(set, range, env);
         }
+        /* Ranges only widen: so many doublings it takes at least. */
+        while (bits >= (uint64_t)set->count << (patience + 1) && patience < 30) {
+            patience++;
+        }
     }
-    return to_table(set, (uint64_t)set->count + 1, env);
+    if (!to_table(set, (uint64_t)set->count + 1, env)) {
+        return false;
+    }
+    set->patience = patience;
+    return true;
 }
 
 static bool
@@ -182,14 +195,10 @@ la_word_set_add_slow(la_word_set *set, uint64_t word, const la_env *env)
         return false;
     }
     if (2 * ((uint64_t)set->count + 1) > set->size) {
-        if (!table_grow(set, word, env)) {
-            return false;
-        }
-        if (set->form == LA_WORDS_BITMAP) {
-            return la_word_set_add(set, word, env);
-        }
+        return table_grow(set, word, env) && la_word_set_add(set, word, env);
     }
-    table_put(set, word); /* la_word_set_add did not find it */
+    /* 0: any other word that has room la_word_set_add takes itself. */
+    set->zero = true;
     set->count++;
     return true;
 }

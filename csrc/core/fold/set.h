@@ -17,7 +17,8 @@ typedef enum la_word_form {
 typedef struct la_word_set {
     uint32_t count;
     uint8_t form;
-    bool zero; /* TABLE: 0 is in the set */
+    bool zero;       /* TABLE: 0 is in the set */
+    uint8_t patience; /* TABLE: growths to go before a bitmap is thought of again */
     union {
         uint64_t words[LA_WORD_SET_INLINE];
         struct {
@@ -49,6 +50,15 @@ la_word_hash(uint64_t word)
     return word ^ word >> 29;
 }
 
+/* Asks for the place of a word that will be added soon. */
+static inline void
+la_word_set_prefetch(const la_word_set *set, uint64_t word)
+{
+    if (set->form == LA_WORDS_TABLE) {
+        __builtin_prefetch(&set->data[la_word_hash(word) & (set->size - 1)], 1, 3);
+    }
+}
+
 /* The common cases without a call. */
 static inline bool
 la_word_set_add(la_word_set *set, uint64_t word, const la_env *env)
@@ -64,11 +74,16 @@ la_word_set_add(la_word_set *set, uint64_t word, const la_env *env)
         }
     }
     else if (set->form == LA_WORDS_TABLE && word != 0) {
-        uint64_t mask = set->size - 1;
-        for (uint64_t i = la_word_hash(word) & mask; set->data[i] != 0; i = (i + 1) & mask) {
+        uint64_t mask = set->size - 1, i = la_word_hash(word) & mask;
+        for (; set->data[i] != 0; i = (i + 1) & mask) {
             if (set->data[i] == word) {
                 return true;
             }
+        }
+        if (2 * ((uint64_t)set->count + 1) <= set->size) {
+            set->data[i] = word;
+            set->count++;
+            return true;
         }
     }
     return la_word_set_add_slow(set, word, env);

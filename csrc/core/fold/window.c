@@ -100,22 +100,60 @@ window_of(const la_window_axis *axis, int64_t us, int64_t *index, uint64_t *size
     return start;
 }
 
+#define BLOCK 256u
+
+LA_LOOP static bool
+block_within(const int64_t *times, uint32_t count, int64_t start, uint64_t size)
+{
+    /* Signed order of offsets turned by 2^63, which vector units have. */
+    int64_t limit = (int64_t)(size ^ UINT64_C(1) << 63), outside = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t offset = (uint64_t)times[i] - (uint64_t)start;
+        outside |= -(int64_t)((int64_t)(offset ^ UINT64_C(1) << 63) >= limit);
+    }
+    return outside == 0;
+}
+
+/* Stops at the first block that is not. */
 static bool
 all_within(const int64_t *times, const uint32_t *rows, uint32_t count, int64_t start,
            uint64_t size)
 {
-    bool outside = false;
-    if (rows == NULL) {
-        for (uint32_t i = 0; i < count; i++) {
-            outside |= (uint64_t)times[i] - (uint64_t)start >= size;
+    for (uint32_t i = 0; rows != NULL && i < count; i++) {
+        if ((uint64_t)times[rows[i]] - (uint64_t)start >= size) {
+            return false;
         }
     }
-    else {
-        for (uint32_t i = 0; i < count; i++) {
-            outside |= (uint64_t)times[rows[i]] - (uint64_t)start >= size;
+    for (uint32_t i = 0; rows == NULL && i < count; i += BLOCK) {
+        if (!block_within(times + i, count - i < BLOCK ? count - i : BLOCK, start, size)) {
+            return false;
         }
     }
-    return !outside;
+    return true;
+}
+
+/* Windows of one length, by a multiplication: with m = floor(2^64 / size), floor(x * m / 2^64)
+ * is the quotient or one less for 0 <= x < 2^63, as x * (2^64 / size - m) < 2^64. x is counted
+ * from 2^20 windows before the first row's; false: some row lies outside of that. */
+static bool
+indices_of_length(const la_window_axis *axis, const int64_t *times, const uint32_t *rows,
+                  uint32_t count, int64_t start, int64_t first, int64_t *to)
+{
+    const int64_t before = 1 << 20;
+    uint64_t size = (uint64_t)axis->size, below = 0;
+    uint64_t reciprocal = UINT64_MAX / size;
+    if (axis->size > INT64_MAX / (4 * before) || size < 2) {
+        return false;
+    }
+    uint64_t origin = (uint64_t)start - (uint64_t)before * size;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t x = (uint64_t)times[rows != NULL ? rows[i] : i] - origin;
+        uint64_t quotient = (uint64_t)((unsigned __int128)x * reciprocal >> 64);
+        quotient += x - quotient * size >= size;
+        below |= x;
+        to[i] = first - before + (int64_t)quotient;
+    }
+    return below >> 63 == 0;
 }
 
 bool
@@ -129,6 +167,10 @@ la_window_indices(const la_window_axis *axis, const int64_t *times, const uint32
     if (all_within(times, rows, count, start, size)) {
         to[0] = index;
         return true;
+    }
+    if (size != 0 && axis->size > 0 &&
+        indices_of_length(axis, times, rows, count, start, index, to)) {
+        return false;
     }
     for (uint32_t i = 0; i < count; i++) {
         int64_t us = times[rows != NULL ? rows[i] : i];

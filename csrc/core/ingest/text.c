@@ -28,7 +28,8 @@
 #define FLOAT_BYTES_MAX 1100u /* 767 digits can matter to rounding; more is no number */
 
 static la_status
-unreadable(la_error *err, const char *text, size_t size, const char *as, const char *why)
+unreadable(la_error *err, const char *text, size_t size, const char *as,
+           const char *why)
 {
     char quoted[LA_QUOTE_BYTES];
     la_quote(quoted, text, size);
@@ -136,8 +137,8 @@ la_parse_u64(const char *text, size_t size, uint64_t *value, la_error *err)
 
 /* ------------------------------------------------------------- floats, decimals */
 
-/* A decimal number taken apart: +-mantissa * 10^exponent, the mantissa without trailing zeros.
- * `wide`: it has more digits than 64 bits hold. */
+/* A decimal number taken apart: +-mantissa * 10^exponent, the mantissa without trailing
+ * zeros. `wide`: it has more digits than 64 bits hold. */
 typedef struct number {
     bool negative;
     bool wide;
@@ -150,8 +151,8 @@ typedef struct scan {
     const char *end;
 } scan;
 
-/* Digits after or before the point; zeros are held back until another digit follows, so that
- * "1.000...0" is as short as "1". */
+/* Digits after or before the point; zeros are held back until another digit follows, so
+ * that "1.000...0" is as short as "1". */
 static uint32_t
 scan_digits(scan *s, number *n, int32_t *zeros, bool fraction)
 {
@@ -524,8 +525,8 @@ la_parse_date(const char *text, size_t size, int32_t *days, la_error *err)
 /* -------------------------------------------------------------------- builders */
 
 static la_status
-parse_number(la_builder *builder, uint32_t column, const la_field *field, const char *text,
-             size_t size, la_error *err)
+parse_number(la_builder *builder, uint32_t column, const la_field *field,
+             const char *text, size_t size, la_error *err)
 {
     la_status status;
     int64_t value = 0;
@@ -563,8 +564,8 @@ parse_number(la_builder *builder, uint32_t column, const la_field *field, const 
 }
 
 static la_status
-parse_value(la_builder *builder, uint32_t column, const la_field *field, const char *text,
-            size_t size, la_error *err)
+parse_value(la_builder *builder, uint32_t column, const la_field *field,
+            const char *text, size_t size, la_error *err)
 {
     la_status status;
     double wide = 0;

@@ -48,7 +48,7 @@ la_manifest_copy(const la_manifest *from, uint32_t more, la_manifest *out, la_er
     la_status status;
 
     copy.name = copy.spec = NULL;
-    copy.capacity = from->count + more;
+    copy.capacity = from->count + more + 1;
     copy.segments = la_alloc(from->env, sizeof *copy.segments * copy.capacity);
     if (copy.segments == NULL) {
         return la_fail_nomem(err, sizeof *copy.segments * copy.capacity);

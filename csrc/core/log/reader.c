@@ -56,6 +56,9 @@ make_buffers(la_reader *r, const uint8_t *used, la_error *err)
     la_arena *arena = &r->arena;
 
     r->columns = la_arena_alloc(arena, sizeof *r->columns * count);
+    if (r->columns != NULL) {
+        memset(r->columns, 0, sizeof *r->columns * count); /* closing looks at them */
+    }
     r->chunk.columns = la_arena_alloc(arena, sizeof *r->chunk.columns * count);
     r->verdict_codes = la_arena_alloc(arena, sizeof(int32_t) * LA_CHUNK_ROWS);
     r->verdict_bytes = la_arena_alloc(arena, LA_CHUNK_ROWS);
@@ -64,7 +67,6 @@ make_buffers(la_reader *r, const uint8_t *used, la_error *err)
         || r->verdict_bytes == NULL || r->target_values == NULL) {
         return la_fail_nomem(err, arena->total);
     }
-    memset(r->columns, 0, sizeof *r->columns * count);
     memset(r->chunk.columns, 0, sizeof *r->chunk.columns * count);
     for (uint32_t c = 0; c < count; c++) {
         const la_field *field = la_schema_field(s->schema, c);

@@ -644,7 +644,7 @@ la_segment_follow(la_segment *segment, uint64_t length, uint64_t end, la_error *
         la_frame_info_of(&header, byte, &info);
         la_segment_add(segment, &info);
     }
-    if (segment->frame_count != 0) {
+    if (segment->frame_count != 0 && end != LA_NO_POSITION) {
         const la_frame_info *last = la_segment_frame(segment, segment->frame_count - 1);
         if (last->position + last->rows != end) {
             return damaged(segment, last->byte, "frames that end at another position", err);

@@ -67,7 +67,8 @@ void la_segment_put_header(la_buf *to, const uint8_t uuid[16], uint64_t number,
 
 /* Sealed: reads footer and frame headers once and checks them against the manifest. */
 LA_MUST_CHECK la_status la_segment_index(la_segment *segment, la_error *err);
-/* Open: adds the frames up to byte `length`, which must end at position `end`. */
+/* Open: adds the frames up to byte `length`, which must end at position `end`
+ * (LA_NO_POSITION: wherever). */
 LA_MUST_CHECK la_status la_segment_follow(la_segment *segment, uint64_t length, uint64_t end,
                                           la_error *err);
 /* Open: room for `more` frames, then adding cannot fail. LA_BUDGET: table full. */

@@ -104,7 +104,7 @@ read_dedupe(la_log_def *def, const la_json *root, la_error *err)
         return la_fail_nomem(err, sizeof *def->dedupe * node->list.count);
     }
     for (uint32_t i = 0; i < node->list.count; i++) {
-        int32_t column;
+        int32_t column = -1;
         la_status status = find_column(def, &node->list.items[i], "dedupe", &column, err);
 
         if (status != LA_OK) {

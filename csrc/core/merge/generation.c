@@ -12,6 +12,25 @@
 
 #include "base/error.h"
 
+/* Files that are missing are damage, unless the version itself is no longer kept. */
+static la_status
+explain_missing(la_generation *g, la_status status, la_error *err)
+{
+    if (status != LA_NOT_FOUND && status != LA_DAMAGED) {
+        return status;
+    }
+    if (!la_store_keeps(g->store, g->view_name, g->version)) {
+        return la_fail(err, LA_STALE, "version %llu of view \"%s\" is no longer kept",
+                       (unsigned long long)g->version, g->view_name);
+    }
+    if (status == LA_DAMAGED) {
+        return status; /* the error has been filled in */
+    }
+    return la_fail_damaged(err, g->folder, 0,
+                           "could not read view \"%s\": a file of version %llu is missing",
+                           g->view_name, (unsigned long long)g->version);
+}
+
 static la_status
 set_up_version(la_generation *g, const la_view_entry *entry, uint64_t number,
                const char **plan_text, la_error *err)
@@ -35,10 +54,27 @@ set_up_version(la_generation *g, const la_view_entry *entry, uint64_t number,
     g->counts = version->counts;
     la_status status = la_version_list_read(g->store->env, g->folder, g->store->uuid,
                                             &version->list, &g->list, err);
+    status = explain_missing(g, status, err);
     if (status == LA_OK) {
         g->loaded = la_calloc(g->store->env, g->list.partition_count + 1, 1);
         status = g->loaded == NULL ? la_fail_nomem(err, g->list.partition_count) : LA_OK;
     }
+    return status;
+}
+
+/* The states of a version are read by the code that reads its plan: both must mean the same. */
+static la_status
+check_meaning(const la_generation *g, const la_view_entry *entry, la_error *err)
+{
+    const la_view_version *version = la_view_entry_version(entry, g->version);
+    if (memcmp(version->fingerprint, g->plan->fingerprint, 32) == 0) {
+        return LA_OK;
+    }
+    la_status status = la_fail(err, LA_CONFLICT,
+                               "could not read version %llu of view \"%s\": it was made with "
+                               "another semantics version of an aggregate",
+                               (unsigned long long)g->version, entry->name);
+    la_error_hint(err, "run a full batch: it publishes a version of today's meaning");
     return status;
 }
 
@@ -56,10 +92,14 @@ la_generation_new(la_view *view, const la_catalogue *catalogue, const la_view_en
     la_version_list_init(&g->list, store->env);
     g->folder = la_strdup(store->env, view->folder);
     const char *plan_text = NULL;
+    g->view_name = view->name;
     la_status status = g->folder == NULL ? la_fail_nomem(err, strlen(view->folder))
                                          : set_up_version(g, entry, number, &plan_text, err);
     if (status == LA_OK) {
         status = la_store_plan(store, plan_text, &g->plan, err);
+    }
+    if (status == LA_OK && number != 0) {
+        status = check_meaning(g, entry, err);
     }
     if (status == LA_OK) {
         status = la_store_log(store, g->plan->log, &g->log, err);
@@ -78,6 +118,13 @@ la_generation_new(la_view *view, const la_catalogue *catalogue, const la_view_en
     return LA_OK;
 }
 
+static void
+drop_order(la_generation *g)
+{
+    la_dealloc(g->store->env, g->order, g->order_room * sizeof *g->order);
+    g->order = NULL;
+}
+
 void
 la_generation_free(la_generation *g)
 {
@@ -87,37 +134,12 @@ la_generation_free(la_generation *g)
     const la_env *env = g->store->env;
     la_live_fini(&g->live);
     la_fold_free(g->base);
-    la_dealloc(env, g->order, g->order_count * sizeof *g->order);
+    drop_order(g);
     la_dealloc(env, g->loaded, g->list.partition_count + 1);
     la_version_list_fini(&g->list);
     la_plan_release(g->plan);
     la_strfree(env, g->folder);
     la_dealloc(env, g, sizeof *g);
-}
-
-/* A file that is missing is damage, unless the version itself is no longer kept. */
-static la_status
-explain_missing(la_generation *g, la_status status, la_error *err)
-{
-    if (status != LA_NOT_FOUND) {
-        return status;
-    }
-    la_catalogue *newest;
-    la_status looked = la_store_catalogue(g->store, &newest, NULL);
-    if (looked != LA_OK) {
-        return status;
-    }
-    const char *name = strrchr(g->folder, '/') + 1;
-    const la_view_entry *entry = la_catalogue_view(newest, name);
-    bool kept = entry != NULL && la_view_entry_version(entry, g->version) != NULL;
-    la_catalogue_release(newest);
-    if (kept) {
-        return la_fail_damaged(err, g->folder, 0,
-                               "could not read view \"%s\": a file of version %llu is missing",
-                               name, (unsigned long long)g->version);
-    }
-    return la_fail(err, LA_STALE, "version %llu of view \"%s\" is no longer kept",
-                   (unsigned long long)g->version, name);
 }
 
 static la_status
@@ -134,9 +156,8 @@ load_partition(la_generation *g, uint32_t i, la_error *err)
                                 g->base, err);
     }
     g->loaded[i] = 1;
-    la_dealloc(g->store->env, g->order, g->order_count * sizeof *g->order);
-    g->order = NULL;
     g->broken = status != LA_OK;
+    drop_order(g);
     return explain_missing(g, status, err);
 }
 
@@ -169,17 +190,16 @@ la_generation_order(la_generation *g, const uint32_t **order, uint32_t *count,
 {
     uint32_t groups = la_fold_group_count(g->base);
     if (g->order == NULL) {
-        uint32_t *made = la_alloc(g->store->env, groups * sizeof *made);
-        if (made == NULL) {
-            return la_fail_nomem(err, groups * sizeof *made);
+        g->order_room = (size_t)groups + 1;
+        g->order = la_alloc(g->store->env, g->order_room * sizeof *g->order);
+        if (g->order == NULL) {
+            return la_fail_nomem(err, groups * sizeof *g->order);
         }
-        la_status status = la_fold_sorted(g->base, made, err);
+        la_status status = la_fold_sorted(g->base, g->order, err);
         if (status != LA_OK) {
-            la_dealloc(g->store->env, made, groups * sizeof *made);
+            drop_order(g);
             return status;
         }
-        g->order = made;
-        g->order_count = groups;
     }
     *order = g->order;
     *count = groups;

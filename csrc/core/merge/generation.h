@@ -11,6 +11,7 @@
 
 typedef struct la_generation {
     la_store *store;
+    const char *view_name; /* the view's */
     char *folder;
     la_plan *plan;
     la_log *log;
@@ -25,11 +26,12 @@ typedef struct la_generation {
     bool broken; /* a failed load left base half filled: drop it */
     la_fold *base;
     uint32_t *order; /* base groups in key order, NULL: not known */
-    uint32_t order_count;
+    size_t order_room;
     la_live_fold live;
 } la_generation;
 
-/* Of `entry`'s version `number`, 0 = never published: the definition over the whole log. */
+/* Of `entry`'s version `number`, 0 = never published: the definition over the whole log.
+ * LA_STALE: the version is no longer kept. */
 LA_MUST_CHECK la_status la_generation_new(la_view *view, const la_catalogue *catalogue,
                                           const la_view_entry *entry, uint64_t number,
                                           la_generation **out, la_error *err);

@@ -7,8 +7,6 @@
  */
 #include "merge/merge.h"
 
-#include <assert.h>
-
 #include "base/error.h"
 
 /* ------------------------------------------------------------------- zipping */
@@ -54,7 +52,9 @@ merge_pair(la_merge *merge, la_merge_row *row, const la_buf *key, la_buf *states
     }
     if (status == LA_OK) {
         row->merged = la_fold_find(merge->merged, key->data, key->size);
-        assert(row->merged != UINT32_MAX);
+        if (row->merged == UINT32_MAX) { /* it is there: the look-up ran out of memory */
+            status = la_fail_nomem(err, key->size);
+        }
     }
     return status;
 }
@@ -316,23 +316,67 @@ assemble(const la_merge *merge, const share *shares, const uint8_t *share_of_row
     return LA_OK;
 }
 
+static la_status
+shares_init(share *shares, const la_merge *merge, uint32_t row_count, uint32_t agg_count,
+            la_error *err)
+{
+    memset(shares, 0, SHARE_COUNT * sizeof *shares);
+    shares[SHARE_BATCH].fold = merge->batch;
+    shares[SHARE_SPEED].fold = merge->speed;
+    shares[SHARE_MERGED].fold = merge->merged;
+    for (uint32_t s = 0; s < SHARE_COUNT; s++) {
+        shares[s].groups = la_calloc(merge->env, row_count + 1u, sizeof(uint32_t));
+        shares[s].overflow = la_calloc(merge->env, agg_count + 1u, sizeof(uint8_t *));
+        if (shares[s].groups == NULL || shares[s].overflow == NULL) {
+            return la_fail_nomem(err, row_count * sizeof(uint32_t));
+        }
+    }
+    return LA_OK;
+}
+
+static void
+shares_fini(share *shares, const la_env *env, uint32_t row_count, uint32_t agg_count)
+{
+    for (uint32_t s = 0; s < SHARE_COUNT; s++) {
+        la_chunk_free(shares[s].chunk);
+        la_dealloc(env, shares[s].groups, (row_count + 1u) * sizeof(uint32_t));
+        la_dealloc(env, shares[s].overflow, (agg_count + 1u) * sizeof(uint8_t *));
+    }
+}
+
+/* Finishes the shares that have groups; *only is the last of them, *used how many. */
+static la_status
+finish_shares(share *shares, uint32_t *only, uint32_t *used, la_error *err)
+{
+    *used = 0;
+    *only = SHARE_BATCH; /* also for no groups at all */
+    for (uint32_t s = 0; s < SHARE_COUNT; s++) {
+        if (shares[s].count > 0) {
+            ++*used;
+            *only = s;
+        }
+    }
+    la_status status = LA_OK;
+    for (uint32_t s = 0; s < SHARE_COUNT && status == LA_OK; s++) {
+        if (shares[s].count > 0 || (*used == 0 && s == *only)) {
+            status = la_fold_finish(shares[s].fold, shares[s].groups, shares[s].count,
+                                    &shares[s].chunk, shares[s].overflow, err);
+        }
+    }
+    return status;
+}
+
 la_status
 la_merge_finish(const la_merge *merge, const la_merge_row *rows, uint32_t row_count,
                 la_chunk **out, const uint8_t **overflow, la_error *err)
 {
-    uint32_t agg_count = la_fold_plan(merge->batch)->agg_count;
-    share shares[SHARE_COUNT] = {{.fold = merge->batch},
-                                 {.fold = merge->speed},
-                                 {.fold = merge->merged}};
+    uint32_t agg_count = la_fold_plan(merge->batch)->agg_count, only, used;
+    share shares[SHARE_COUNT];
     const la_env *env = merge->env;
-    uint8_t *share_of_row = la_alloc(env, row_count);
-    la_status status = share_of_row == NULL ? la_fail_nomem(err, row_count) : LA_OK;
-    for (uint32_t s = 0; s < SHARE_COUNT && status == LA_OK; s++) {
-        shares[s].groups = la_alloc(env, row_count * sizeof(uint32_t));
-        shares[s].overflow = la_calloc(env, agg_count, sizeof(uint8_t *));
-        if (shares[s].groups == NULL || shares[s].overflow == NULL) {
-            status = la_fail_nomem(err, row_count * sizeof(uint32_t));
-        }
+    la_status status = shares_init(shares, merge, row_count, agg_count, err);
+    uint8_t *share_of_row = la_calloc(env, row_count + 1u, 1);
+    if (status == LA_OK && share_of_row == NULL) {
+        status = la_fail_nomem(err, row_count);
     }
     for (uint32_t i = 0; i < row_count && status == LA_OK; i++) {
         uint32_t group, s = share_of(&rows[i]);
@@ -340,32 +384,19 @@ la_merge_finish(const la_merge *merge, const la_merge_row *rows, uint32_t row_co
         share_of_row[i] = (uint8_t)s;
         shares[s].groups[shares[s].count++] = group;
     }
-    uint32_t used = 0, only = SHARE_BATCH;
-    for (uint32_t s = 0; s < SHARE_COUNT && status == LA_OK; s++) {
-        if (shares[s].count > 0) {
-            used++;
-            only = s;
-            status = la_fold_finish(shares[s].fold, shares[s].groups, shares[s].count,
-                                    &shares[s].chunk, shares[s].overflow, err);
-        }
+    if (status == LA_OK) {
+        status = finish_shares(shares, &only, &used, err);
     }
-    if (status == LA_OK && used == 1) { /* all rows from one fold: they are in order */
+    if (status == LA_OK && used <= 1) { /* all rows from one fold: they are in order */
         *out = shares[only].chunk;
         memcpy(overflow, shares[only].overflow, agg_count * sizeof *overflow);
         shares[only].chunk = NULL;
-    }
-    else if (status == LA_OK && row_count == 0) {
-        status = la_fold_finish(merge->batch, shares[0].groups, 0, out, overflow, err);
     }
     else if (status == LA_OK) {
         status = assemble(merge, shares, share_of_row, row_count, agg_count, out, overflow,
                           err);
     }
-    for (uint32_t s = 0; s < SHARE_COUNT; s++) {
-        la_chunk_free(shares[s].chunk);
-        la_dealloc(env, shares[s].groups, row_count * sizeof(uint32_t));
-        la_dealloc(env, shares[s].overflow, agg_count * sizeof(uint8_t *));
-    }
-    la_dealloc(env, share_of_row, row_count);
+    shares_fini(shares, env, row_count, agg_count);
+    la_dealloc(env, share_of_row, row_count + 1u);
     return status;
 }

@@ -26,6 +26,7 @@ struct la_query {
     const la_env *env;
     la_query_spec spec;
     la_generation *own; /* for version and as_of */
+    la_log *log;        /* the snapshot's */
     la_snapshot *snapshot;
     uint64_t target; /* the live fold must reach it */
     bool resolved, done;
@@ -112,10 +113,14 @@ cached_is_current(const la_generation *g, const la_view_entry *entry)
 static la_status
 take_snapshot(la_query *query, la_generation *g, la_error *err)
 {
-    la_status status = la_log_snapshot(g->log, &query->snapshot, err);
+    la_snapshot *snapshot;
+    la_status status = la_log_snapshot(g->log, &snapshot, err);
     if (status != LA_OK) {
         return status;
     }
+    la_snapshot_release(query->snapshot);
+    query->snapshot = snapshot;
+    query->log = g->log;
     uint64_t end = la_snapshot_end(query->snapshot);
     query->target = end;
     if (query->spec.version != 0) {
@@ -137,7 +142,8 @@ take_snapshot(la_query *query, la_generation *g, la_error *err)
             "view \"%s\" has cutoff %llu, but log \"%s\" ends at %llu: the log lost rows",
             query->view->name, (unsigned long long)g->cutoff, g->plan->log,
             (unsigned long long)end);
-        la_error_hint(err, "run verify; restore the log, or publish the view again");
+        la_error_hint(err, "run verify; restore the log, or accept the loss: run with "
+                           "publish=False and roll back to that version");
         return damaged;
     }
     return LA_OK;
@@ -192,10 +198,6 @@ resolve(la_query *query, la_error *err)
         g->catalogue_number = catalogue->id.number;
     }
     la_catalogue_release(catalogue);
-    if (status == LA_OK) {
-        g = query->own != NULL ? query->own : view->cache;
-        status = take_snapshot(query, g, err);
-    }
     query->resolved = status == LA_OK;
     return status;
 }
@@ -475,43 +477,65 @@ answer(la_query *query, la_generation *g, la_error *err)
 
 /* ---------------------------------------------------------------------- steps */
 
+/* The next step finds out anew what to answer from. */
 static void
 forget_resolution(la_query *query)
 {
+    la_generation_free(query->own);
+    query->own = NULL;
     la_snapshot_release(query->snapshot);
     query->snapshot = NULL;
     query->resolved = false;
+}
+
+/* Another query may have brought a newer generation meanwhile, of another log even, or may
+ * have taken the live fold further than our snapshot reaches. */
+static bool
+snapshot_fits(const la_query *query, const la_generation *g)
+{
+    return query->snapshot != NULL && query->log == g->log &&
+           (query->own != NULL || g->live.position <= query->target);
+}
+
+static la_status
+catch_up_and_answer(la_query *query, la_generation *g, la_error *err)
+{
+    la_status status = snapshot_fits(query, g) ? LA_OK : take_snapshot(query, g, err);
+    if (status != LA_OK) {
+        return status;
+    }
+    status = la_live_step(&g->live, query->snapshot, query->target, STEP_ROWS, err);
+    if (status == LA_OK) {
+        return answer(query, g, err);
+    }
+    /* A fold that failed is of no use; what the caller asked wrongly leaves it as it was. */
+    g->broken = g->broken || status != LA_MORE;
+    return status;
 }
 
 static la_status
 step_locked(la_query *query, la_error *err)
 {
     la_view *view = query->view;
-    if (!query->resolved) {
-        la_status status = resolve(query, err);
-        if (status != LA_OK) {
-            return status;
-        }
-    }
+    la_status status = query->resolved ? LA_OK : resolve(query, err);
     la_generation *g = query->own != NULL ? query->own : view->cache;
-    if (g == NULL) { /* another query's failure dropped it: look again */
+    if (status == LA_OK && g == NULL) { /* another query's failure dropped it: look again */
         forget_resolution(query);
         return LA_MORE;
     }
-    la_status status =
-        la_live_step(&g->live, query->snapshot, query->target, STEP_ROWS, err);
-    bool live_failed = status != LA_OK && status != LA_MORE;
     if (status == LA_OK) {
-        status = answer(query, g, err);
-    }
-    /* What the caller asked wrongly leaves the generation as good as it was. */
-    if (query->own == NULL && (live_failed || g->broken)) {
-        la_generation_free(view->cache);
-        view->cache = NULL;
-        if (status == LA_STALE) { /* its files were swept: published anew meanwhile */
-            forget_resolution(query);
-            return LA_MORE;
+        status = catch_up_and_answer(query, g, err);
+        if (g->broken && g == view->cache) {
+            la_generation_free(g);
+            view->cache = NULL;
         }
+        if (status != LA_OK && status != LA_MORE && query->own != NULL) {
+            forget_resolution(query);
+        }
+    }
+    if (status == LA_STALE) { /* its files were swept: published anew meanwhile */
+        forget_resolution(query);
+        return LA_MORE;
     }
     return status;
 }

@@ -161,7 +161,7 @@ apply_order(const la_query_spec *spec, const la_chunk *chunk, uint32_t *rows,
 /* ---------------------------------------------------------------- projection */
 
 /* `whole` seen through the columns asked for; `columns` and `picked` have room for them. */
-static la_status
+static void
 project(const la_query_spec *spec, const la_chunk *whole, const la_schema *schema,
         const uint32_t *picked, la_column *columns, la_chunk *out)
 {
@@ -173,7 +173,6 @@ project(const la_query_spec *spec, const la_chunk *whole, const la_schema *schem
     for (uint32_t i = 0; i < spec->column_count; i++) {
         columns[i] = whole->columns[picked[i]];
     }
-    return LA_OK;
 }
 
 static la_status
@@ -223,7 +222,7 @@ choose_rows(making *m, la_error *err)
     uint8_t *keep = NULL;
     la_status status = LA_OK;
     if (filtered) {
-        keep = la_alloc(m->env, m->candidate_count);
+        keep = la_alloc(m->env, m->candidate_count + 1u);
         status = keep == NULL ? la_fail_nomem(err, m->candidate_count)
                               : apply_where(m->env, where, m->whole, keep, err);
     }
@@ -232,7 +231,7 @@ choose_rows(making *m, la_error *err)
             m->rows[m->row_count++] = i;
         }
     }
-    la_dealloc(m->env, keep, m->candidate_count);
+    la_dealloc(m->env, keep, m->candidate_count + 1u);
     if (status == LA_OK) {
         status = apply_order(m->spec, m->whole, m->rows, m->row_count, err);
     }
@@ -251,18 +250,16 @@ take(making *m, const la_chunk *whole, const uint32_t *rows, const la_schema *sc
         return la_chunk_take(m->env, whole, rows, m->row_count, out, err);
     }
     la_chunk narrow;
-    la_status status = project(m->spec, whole, schema, m->picked, m->columns, &narrow);
-    return status == LA_OK
-               ? la_chunk_take(m->env, &narrow, rows, m->row_count, out, err)
-               : status;
+    project(m->spec, whole, schema, m->picked, m->columns, &narrow);
+    return la_chunk_take(m->env, &narrow, rows, m->row_count, out, err);
 }
 
 static la_status
 take_part(making *m, la_part part, const la_schema *schema, la_chunk **out, la_error *err)
 {
     const la_fold *fold = part == LA_PART_BATCH ? m->merge->batch : m->merge->speed;
-    uint32_t *groups = la_alloc(m->env, m->row_count * sizeof *groups);
-    uint32_t *order = la_alloc(m->env, m->row_count * sizeof *order);
+    uint32_t *groups = la_alloc(m->env, (m->row_count + 1u) * sizeof *groups);
+    uint32_t *order = la_alloc(m->env, (m->row_count + 1u) * sizeof *order);
     la_chunk *finished = NULL;
     la_status status = groups == NULL || order == NULL
                            ? la_fail_nomem(err, m->row_count * sizeof *groups)
@@ -279,8 +276,8 @@ take_part(making *m, la_part part, const la_schema *schema, la_chunk **out, la_e
         status = take(m, finished, order, schema, out, err);
     }
     la_chunk_free(finished);
-    la_dealloc(m->env, groups, m->row_count * sizeof *groups);
-    la_dealloc(m->env, order, m->row_count * sizeof *order);
+    la_dealloc(m->env, groups, (m->row_count + 1u) * sizeof *groups);
+    la_dealloc(m->env, order, (m->row_count + 1u) * sizeof *order);
     return status;
 }
 
@@ -351,7 +348,7 @@ prepare(making *m, la_result *result, la_error *err)
     m->column_count = m->spec->column_count != 0 ? m->spec->column_count
                                                  : la_schema_count(schema);
     m->agg_count = la_fold_plan(m->merge->batch)->agg_count;
-    m->rows = la_alloc(env, m->candidate_count * sizeof *m->rows);
+    m->rows = la_alloc(env, (m->candidate_count + 1u) * sizeof *m->rows);
     m->overflow = la_calloc(env, m->agg_count, sizeof *m->overflow);
     result->overflow = la_calloc(env, m->column_count, sizeof *result->overflow);
     result->overflow_count = m->column_count;
@@ -415,7 +412,7 @@ la_result_make(const la_env *env, const la_query_spec *spec, const la_merge *mer
         status = make_parts(&m, &result, err);
     }
     la_chunk_free(m.whole);
-    la_dealloc(env, m.rows, m.candidate_count * sizeof *m.rows);
+    la_dealloc(env, m.rows, (m.candidate_count + 1u) * sizeof *m.rows);
     la_dealloc(env, m.overflow, m.agg_count * sizeof *m.overflow);
     la_dealloc(env, m.picked, m.column_count * sizeof *m.picked);
     la_dealloc(env, m.columns, m.column_count * sizeof *m.columns);

@@ -7,28 +7,32 @@
 
 #include "base/error.h"
 
+/* `known` ends with NULL; `what` is "a query" or "$.rollup". */
 static la_status
-check_members(const la_json *root, la_error *err)
+check_members(const la_json *object, const char *what, const char *const *known,
+              la_error *err)
 {
-    static const char *const known[] = {"keys",  "since",   "until",  "where",
-                                        "limit", "columns", "rollup", "order_by",
-                                        "as_of", "version", "parts"};
-    if (root->kind != LA_J_OBJECT) {
-        return la_fail(err, LA_INVALID, "a query must be a JSON object");
+    if (object->kind != LA_J_OBJECT) {
+        return la_fail(err, LA_INVALID, "%s must be a JSON object", what);
     }
-    for (uint32_t i = 0; i < root->list.count; i++) {
-        const la_json *name = &root->list.items[2 * i];
-        bool found = false;
-        for (size_t k = 0; k < sizeof known / sizeof known[0] && !found; k++) {
-            found = la_json_is(name, known[k]);
+    for (uint32_t i = 0; i < object->list.count; i++) {
+        const la_json *name = &object->list.items[2 * i];
+        const char *const *k = known;
+        while (*k != NULL && !la_json_is(name, *k)) {
+            k++;
         }
-        if (!found) {
-            return la_fail(err, LA_INVALID, "a query has no member \"%.64s\"",
+        if (*k == NULL) {
+            return la_fail(err, LA_INVALID, "%s has no member \"%.64s\"", what,
                            name->text.at);
         }
     }
     return LA_OK;
 }
+
+static const char *const query_members[] = {
+    "keys",     "since", "until",   "where", "limit", "columns", "rollup",
+    "order_by", "as_of", "version", "parts", NULL};
+static const char *const rollup_members[] = {"by", "window", NULL};
 
 /* An optional member: `*node` is NULL when it is absent or null. */
 static const la_json *
@@ -114,7 +118,10 @@ parse_numbers(la_query_spec *spec, la_error *err)
         status = la_json_u64(spec->root, "limit", &spec->limit, err);
     }
     const la_json *parts = optional(spec->root, "parts");
-    spec->parts = parts != NULL && parts->kind == LA_J_BOOL && parts->boolean;
+    if (status == LA_OK && parts != NULL && parts->kind != LA_J_BOOL) {
+        return la_fail(err, LA_INVALID, "$.parts must be true or false");
+    }
+    spec->parts = parts != NULL && parts->boolean;
     if (status == LA_OK && spec->version != 0 && spec->as_of != LA_NO_POSITION) {
         return la_fail(err, LA_INVALID,
                        "version and as_of exclude each other: what was said then, or what "
@@ -133,7 +140,7 @@ la_query_spec_parse(const la_env *env, const char *json, la_query_spec *out, la_
     la_arena_init(&spec.arena, env);
     la_status status = la_json_parse(&spec.arena, json, strlen(json), &spec.root, err);
     if (status == LA_OK) {
-        status = check_members(spec.root, err);
+        status = check_members(spec.root, "a query", query_members, err);
     }
     if (status == LA_OK) {
         status = parse_numbers(&spec, err);
@@ -187,49 +194,84 @@ fail_unknown_key(const la_plan *plan, const char *name, la_error *err)
                    plan->key_count == 0 ? "none" : known);
 }
 
-/* One wanted value, a literal of the key's type, as key bytes. */
+static bool
+float_value(const la_json *json, la_type type, double *out)
+{
+    static const struct {
+        const char *text;
+        double value;
+    } named[] = {{"nan", __builtin_nan("")},
+                 {"inf", __builtin_inf()},
+                 {"-inf", -__builtin_inf()},
+                 {"-0.0", -0.0}};
+    double value = json->kind == LA_J_FLOAT  ? json->f64
+                   : json->kind == LA_J_INT  ? (double)json->i64
+                   : json->kind == LA_J_UINT ? (double)json->u64
+                                             : 0;
+    bool fits = json->kind == LA_J_FLOAT || json->kind == LA_J_INT ||
+                json->kind == LA_J_UINT;
+    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
+        if (la_json_is(json, named[i].text)) {
+            value = named[i].value;
+            fits = true;
+        }
+    }
+    *out = la_canonical_f64(type == LA_T_F32 ? (double)(float)value : value);
+    return fits;
+}
+
+static bool
+integer_value(const la_json *json, la_type type, int64_t *out)
+{
+    bool is_int = json->kind == LA_J_INT, is_uint = json->kind == LA_J_UINT;
+    *out = is_int ? json->i64 : is_uint ? (int64_t)json->u64 : 0;
+    switch (type) {
+    case LA_T_U64:
+        return is_uint || (is_int && json->i64 >= 0);
+    case LA_T_I32:
+    case LA_T_DATE:
+        return is_int && json->i64 >= INT32_MIN && json->i64 <= INT32_MAX;
+    default:
+        return is_int;
+    }
+}
+
+/* `json` as a value of the key's own type; false: it is none. */
+static bool
+literal_value(const la_json *json, la_value *value)
+{
+    if (json->kind == LA_J_NULL) {
+        value->null = true;
+        return true;
+    }
+    switch (value->type) {
+    case LA_T_STR:
+    case LA_T_CAT:
+    case LA_T_BYTES:
+        value->text = json->kind == LA_J_TEXT ? json->text.at : NULL;
+        value->size = json->kind == LA_J_TEXT ? json->text.size : 0;
+        return json->kind == LA_J_TEXT;
+    case LA_T_F32:
+    case LA_T_F64:
+        return float_value(json, value->type, &value->f64);
+    case LA_T_BOOL:
+        value->i64 = json->kind == LA_J_BOOL && json->boolean;
+        return json->kind == LA_J_BOOL;
+    default:
+        return integer_value(json, value->type, &value->i64);
+    }
+}
+
+/* One wanted value as key bytes. */
 static la_status
 key_value(la_query_spec *spec, const la_plan *plan, uint32_t key, const la_json *json,
           const uint8_t **bytes, size_t *size, la_error *err)
 {
     const la_expr *expr = plan->keys[key].expr;
     la_value value = {.type = expr->type, .scale = expr->scale};
-    bool fits = false;
-    if (json->kind == LA_J_NULL) {
-        value.null = true;
-        fits = true;
-    }
-    else if (la_type_size(expr->type) == 0 || expr->type == LA_T_CAT) {
-        fits = json->kind == LA_J_TEXT;
-        value.text = fits ? json->text.at : NULL;
-        value.size = fits ? json->text.size : 0;
-    }
-    else if (expr->type == LA_T_F64 || expr->type == LA_T_F32) {
-        fits = json->kind == LA_J_FLOAT || json->kind == LA_J_INT ||
-               la_json_is(json, "nan") || la_json_is(json, "inf") ||
-               la_json_is(json, "-inf");
-        value.f64 = json->kind == LA_J_FLOAT ? json->f64
-                    : json->kind == LA_J_INT ? (double)json->i64
-                    : la_json_is(json, "nan") ? __builtin_nan("")
-                    : la_json_is(json, "inf") ? __builtin_inf()
-                                              : -__builtin_inf();
-        value.f64 = la_canonical_f64(value.f64);
-    }
-    else if (expr->type == LA_T_BOOL) {
-        fits = json->kind == LA_J_BOOL;
-        value.i64 = fits && json->boolean;
-    }
-    else {
-        fits = json->kind == LA_J_INT ||
-               (json->kind == LA_J_UINT && expr->type == LA_T_U64);
-        value.i64 = json->kind == LA_J_UINT ? (int64_t)json->u64 : json->i64;
-        bool narrow = expr->type == LA_T_I32 || expr->type == LA_T_DATE;
-        fits = fits && !(narrow && (value.i64 < INT32_MIN || value.i64 > INT32_MAX)) &&
-               !(expr->type == LA_T_U64 && json->kind == LA_J_INT && value.i64 < 0);
-    }
-    char type[64];
-    la_type_text(expr->type, expr->scale, type, sizeof type);
-    if (!fits) {
+    if (!literal_value(json, &value)) {
+        char type[64];
+        la_type_text(expr->type, expr->scale, type, sizeof type);
         return la_fail(err, LA_TYPE, "key \"%s\" is of type %s; the value given is not",
                        plan->keys[key].name, type);
     }
@@ -242,6 +284,27 @@ key_value(la_query_spec *spec, const la_plan *plan, uint32_t key, const la_json 
                               &spec->arena, (const char *)out.data, out.size);
     la_buf_fini(&out);
     return *bytes != NULL ? LA_OK : la_fail_nomem(err, *size);
+}
+
+static la_status
+bind_filter(la_query_spec *spec, const la_plan *plan, uint32_t key, const la_json *values,
+            la_error *err)
+{
+    bool many = values->kind == LA_J_ARRAY;
+    la_key_filter *filter = &spec->filters[spec->filter_count++];
+    filter->key = key;
+    filter->value_count = many ? values->list.count : 1;
+    filter->values = la_arena_alloc(&spec->arena, ((size_t)filter->value_count + 1) *
+                                                      sizeof *filter->values);
+    if (filter->values == NULL) {
+        return la_fail_nomem(err, filter->value_count * sizeof *filter->values);
+    }
+    la_status status = LA_OK;
+    for (uint32_t v = 0; v < filter->value_count && status == LA_OK; v++) {
+        status = key_value(spec, plan, key, many ? &values->list.items[v] : values,
+                           &filter->values[v].bytes, &filter->values[v].size, err);
+    }
+    return status;
 }
 
 static la_status
@@ -262,27 +325,14 @@ bind_filters(la_query_spec *spec, const la_plan *plan, la_error *err)
     }
     for (uint32_t i = 0; i < keys->list.count; i++) {
         const la_json *name = &keys->list.items[2 * i];
-        const la_json *values = &keys->list.items[2 * i + 1];
         int32_t key = find_key(plan, name->text.at);
         if (key < 0) {
             return fail_unknown_key(plan, name->text.at, err);
         }
-        bool many = values->kind == LA_J_ARRAY;
-        la_key_filter *filter = &spec->filters[spec->filter_count++];
-        filter->key = (uint32_t)key;
-        filter->value_count = many ? values->list.count : 1;
-        filter->values = la_arena_alloc(&spec->arena,
-                                        (filter->value_count + 1) * sizeof *filter->values);
-        if (filter->values == NULL) {
-            return la_fail_nomem(err, filter->value_count * sizeof *filter->values);
-        }
-        for (uint32_t v = 0; v < filter->value_count; v++) {
-            la_status status = key_value(
-                spec, plan, filter->key, many ? &values->list.items[v] : values,
-                &filter->values[v].bytes, &filter->values[v].size, err);
-            if (status != LA_OK) {
-                return status;
-            }
+        la_status status = bind_filter(spec, plan, (uint32_t)key,
+                                       &keys->list.items[2 * i + 1], err);
+        if (status != LA_OK) {
+            return status;
         }
     }
     return LA_OK;
@@ -317,13 +367,17 @@ bind_rollup(la_query_spec *spec, const la_plan *plan, la_error *err)
     if (rollup == NULL) {
         return LA_OK;
     }
+    la_status status = check_members(rollup, "$.rollup", rollup_members, err);
+    if (status != LA_OK) {
+        return status;
+    }
     spec->keep_keys = la_arena_alloc(&spec->arena, plan->key_count + 1);
     if (spec->keep_keys == NULL) {
         return la_fail_nomem(err, plan->key_count);
     }
     memset(spec->keep_keys, 1, plan->key_count);
     const la_json *by = optional(rollup, "by");
-    la_status status = by == NULL ? LA_OK : bind_rollup_keys(spec, plan, by, err);
+    status = by == NULL ? LA_OK : bind_rollup_keys(spec, plan, by, err);
     const la_json *window = la_json_get(rollup, "window");
     if (status == LA_OK && window != NULL) {
         status = la_window_parse(window, "$.rollup.window", &spec->window, err);

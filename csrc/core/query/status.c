@@ -2,9 +2,6 @@
 /* What a store holds, as JSON: logs with their rows by verdict, views with their versions and
  * the accounting of every row (law 5). A view's accounting is that of an answer: the counts of
  * the version plus those of the tail, so asking for it lets the live fold catch up. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "base/error.h"
 #include "views/store.h"
 
@@ -69,6 +66,9 @@ put_view(la_view *view, const la_view_entry *entry, la_buf *to, la_error *err)
 {
     const la_view_version *current = la_view_entry_current(entry);
     char hex[65];
+    la_mutex_lock(&view->store->mutex);
+    bool order_free = view->plan->order_free;
+    la_mutex_unlock(&view->store->mutex);
     la_hex(entry->fingerprint, 32, hex);
     la_buf_text(to, "{\"name\":");
     la_json_put_text(to, entry->name, strlen(entry->name));
@@ -78,7 +78,7 @@ put_view(la_view *view, const la_view_entry *entry, la_buf *to, la_error *err)
                   current != NULL && memcmp(current->fingerprint, entry->fingerprint, 32) != 0
                       ? "true"
                       : "false",
-                  view->plan->order_free ? "true" : "false",
+                  order_free ? "true" : "false",
                   (unsigned long long)entry->current, (long long)entry->created_us,
                   entry->plan);
     for (uint32_t i = 0; i < entry->version_count; i++) {
@@ -153,47 +153,19 @@ put_log(la_store *store, const char *name, la_buf *to, la_error *err)
     return status;
 }
 
-static int
-collect_name(void *arg, const char *name)
-{
-    la_buf_put(arg, name, strlen(name) + 1);
-    return 0;
-}
-
-static int
-compare_names(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Folders under logs/, by name, comma-separated statuses. */
+/* All logs, by name. */
 static la_status
 put_logs(la_store *store, la_buf *to, la_error *err)
 {
-    char folder[LA_PATH_BYTES_MAX];
-    snprintf(folder, sizeof folder, "%s/logs", store->path);
     la_buf names;
     la_buf_init(&names, store->env);
-    int rc = store->env->io.list(store->env->io.ctx, folder, collect_name, &names);
-    if (rc < 0 || names.failed) {
-        la_buf_fini(&names);
-        return rc < 0 ? la_fail_os(err, -rc, folder, "could not list \"%s\"", folder)
-                      : la_fail_nomem(err, 0);
-    }
-    const char *sorted[1024];
-    size_t count = 0;
-    const char *end = (const char *)names.data + names.size;
-    for (const char *name = (const char *)names.data; name < end && count < 1024;
-         name += strlen(name) + 1) {
-        sorted[count++] = name;
-    }
-    qsort(sorted, count, sizeof *sorted, compare_names);
-    la_status status = LA_OK;
+    la_status status = la_store_log_names(store, &names, err);
+    const char *name = (const char *)names.data, *end = name + names.size;
     bool first = true;
-    for (size_t i = 0; i < count && status == LA_OK; i++) {
+    for (; status == LA_OK && name < end; name += strlen(name) + 1) {
         size_t mark = to->size;
         la_buf_text(to, first ? "" : ",");
-        status = put_log(store, sorted[i], to, err);
+        status = put_log(store, name, to, err);
         if (status == LA_NOT_FOUND) { /* a folder whose creation crashed */
             to->size = mark;
             status = LA_OK;

@@ -352,6 +352,9 @@ take_catalogue(la_catalogue *c, const char *body, size_t size, la_error *err)
     if (status == LA_OK) {
         status = la_json_array(root, "views", &views, err);
     }
+    if (status == LA_OK && views->list.count > LA_VIEWS_MAX) {
+        status = la_fail(err, LA_INVALID, "%u views are too many", views->list.count);
+    }
     if (status == LA_OK) {
         c->views = la_arena_alloc(&c->arena, (size_t)views->list.count * sizeof *c->views);
         status = c->views == NULL ? la_fail_nomem(err, views->list.count * sizeof *c->views)

@@ -8,6 +8,9 @@
 #include "base/hash.h"
 #include "fold/fold.h"
 
+/* Look-ups go through all views one by one, and every change writes them all. */
+#define LA_VIEWS_MAX 65536u
+
 typedef struct la_view_version {
     uint64_t number;
     const char *plan; /* canonical JSON */

@@ -202,16 +202,20 @@ read_store_document(la_store *store, la_error *err)
     return status;
 }
 
-/* Whoever made the store may have been killed before its name was durable: what is written
- * from now on must not outlive it. */
+/* Whoever made the store, or published last, may have been killed before the name was durable:
+ * what is written from now on must not outlive it. */
 static la_status
-settle_name(const la_store *store, la_error *err)
+settle_names(const la_store *store, la_error *err)
 {
-    if (store->mode == LA_MODE_READ) {
-        return LA_OK;
+    char folder[LA_PATH_BYTES_MAX];
+    la_status status = la_path_join(folder, sizeof folder, store->path, "catalogue", err);
+    if (status != LA_OK || store->mode == LA_MODE_READ) {
+        return status;
     }
-    int rc = store->env->io.sync_dir(store->env->io.ctx, store->path);
-    return rc < 0 ? la_fail_os(err, -rc, store->path, "could not sync folder \"%s\"",
+    const la_io *io = &store->env->io;
+    int rc = io->sync_dir(io->ctx, store->path);
+    rc = rc < 0 ? rc : io->sync_dir(io->ctx, folder);
+    return rc < 0 ? la_fail_os(err, -rc, store->path, "could not sync the folders of \"%s\"",
                                store->path)
                   : LA_OK;
 }
@@ -241,7 +245,7 @@ open_or_make(la_store *store, la_error *err)
     }
     status = read_store_document(store, err);
     if (status == LA_OK) {
-        status = settle_name(store, err);
+        status = settle_names(store, err);
     }
     return status == LA_OK ? la_catalogue_new(store->env, &store->catalogue, err) : status;
 }

@@ -214,18 +214,13 @@ take_hash(const la_json *json, const char *name, la_hash128 *out, la_error *err)
     return status;
 }
 
-/* A name that could leave the view's folder is refused: names come from disk. */
+/* "<hex digits, or more>.groups": names come from disk, and must not leave the folder. */
 static bool
-file_name_is_plain(const char *name, size_t size)
+is_groups_name(const char *name, size_t size)
 {
-    for (size_t i = 0; i < size; i++) {
-        char c = name[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-' ||
-              (c == '.' && i > 0))) {
-            return false;
-        }
-    }
-    return size > 0;
+    static const char end[] = ".groups";
+    size_t stem = strspn(name, "0123456789abcdef-");
+    return stem > 0 && size == stem + sizeof end - 1 && strcmp(name + stem, end) == 0;
 }
 
 static la_status
@@ -234,9 +229,8 @@ take_file(const la_json *json, la_partfile_ref *out, la_error *err)
     const char *name = NULL;
     size_t size = 0;
     la_status status = la_json_text(json, "name", &name, &size, err);
-    if (status == LA_OK &&
-        (size >= sizeof out->name || !file_name_is_plain(name, size))) {
-        return la_fail(err, LA_INVALID, "\"%.*s\" is no file name", (int)(size & 255), name);
+    if (status == LA_OK && (size >= sizeof out->name || !is_groups_name(name, size))) {
+        return la_fail(err, LA_INVALID, "\"%.100s\" names no groups file", name);
     }
     if (status == LA_OK) {
         memcpy(out->name, name, size);
@@ -256,6 +250,9 @@ take_partition(la_version_list *list, const la_json *json, la_error *err)
     la_status status = la_json_i64(json, "partition", &id, err);
     if (status != LA_OK) {
         return status;
+    }
+    if (list->partition_count > 0 && list->partitions[list->partition_count - 1].id >= id) {
+        return la_fail(err, LA_INVALID, "partition %lld is out of order", (long long)id);
     }
     la_partition *p = la_version_list_add(list, id);
     if (p == NULL) {

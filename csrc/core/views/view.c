@@ -23,55 +23,58 @@ find_handle(la_store *store, const char *name)
     return NULL;
 }
 
-static la_view *
-new_handle(la_store *store, const char *name)
+static la_status
+new_handle(la_store *store, const char *name, la_view **out, la_error *err)
 {
     const la_env *env = store->env;
+    char folder[LA_PATH_BYTES_MAX];
+    la_status status = la_store_view_folder(store, name, folder, err);
+    if (status != LA_OK) {
+        return status;
+    }
     la_view *view = la_calloc(env, 1, sizeof *view);
     if (view == NULL) {
-        return NULL;
+        return la_fail_nomem(err, sizeof *view);
     }
-    size_t size = strlen(store->path) + strlen(name) + sizeof "/views/";
-    char folder[LA_PATH_BYTES_MAX];
     view->name = la_strdup(env, name);
-    if (size <= sizeof folder) {
-        snprintf(folder, sizeof folder, "%s/views/%s", store->path, name);
-        view->folder = la_strdup(env, folder);
-    }
+    view->folder = la_strdup(env, folder);
     if (view->name == NULL || view->folder == NULL) {
         la_strfree(env, view->name);
         la_strfree(env, view->folder);
         la_dealloc(env, view, sizeof *view);
-        return NULL;
+        return la_fail_nomem(err, strlen(folder));
     }
     view->store = store;
     la_mutex_init(&view->cache_mutex);
     la_live_add(LA_LIVE_VIEW, 1);
-    return view;
+    *out = view;
+    return LA_OK;
 }
 
-/* With store->mutex held: the handle of `name`, holding `plan` (retained). */
+/* With store->mutex held, as all below: another plan for a handle that callers may have. */
 static la_status
-install_locked(la_store *store, const char *name, la_plan *plan, la_view **out,
-               la_error *err)
+replace_plan(la_view *view, la_plan *plan, la_error *err)
 {
-    const la_env *env = store->env;
-    la_view *view = find_handle(store, name);
-    if (view != NULL) {
-        if (memcmp(view->plan->fingerprint, plan->fingerprint, 32) != 0) {
-            la_plan **retired =
-                la_realloc(env, view->retired, view->retired_count * sizeof *retired,
-                           (view->retired_count + 1) * sizeof *retired);
-            if (retired == NULL) {
-                return la_fail_nomem(err, sizeof *retired);
-            }
-            view->retired = retired;
-            retired[view->retired_count++] = view->plan;
-            view->plan = la_plan_retain(plan);
-        }
-        *out = view;
+    if (memcmp(view->plan->fingerprint, plan->fingerprint, 32) == 0) {
         return LA_OK;
     }
+    la_plan **retired = la_realloc(view->store->env, view->retired,
+                                   view->retired_count * sizeof *retired,
+                                   (view->retired_count + 1) * sizeof *retired);
+    if (retired == NULL) {
+        return la_fail_nomem(err, sizeof *retired);
+    }
+    view->retired = retired;
+    retired[view->retired_count++] = view->plan;
+    view->plan = la_plan_retain(plan);
+    return LA_OK;
+}
+
+static la_status
+add_handle(la_store *store, const char *name, la_plan *plan, la_view **out, la_error *err)
+{
+    const la_env *env = store->env;
+    la_view *view;
     if (store->view_count == store->view_capacity) {
         uint32_t wider = store->view_capacity < 8 ? 8 : store->view_capacity * 2;
         la_view **grown = la_realloc(env, store->views, store->view_capacity * sizeof *grown,
@@ -82,9 +85,9 @@ install_locked(la_store *store, const char *name, la_plan *plan, la_view **out,
         store->views = grown;
         store->view_capacity = wider;
     }
-    view = new_handle(store, name);
-    if (view == NULL) {
-        return la_fail_nomem(err, sizeof *view);
+    la_status status = new_handle(store, name, &view, err);
+    if (status != LA_OK) {
+        return status;
     }
     view->plan = la_plan_retain(plan);
     store->views[store->view_count++] = view;
@@ -92,12 +95,18 @@ install_locked(la_store *store, const char *name, la_plan *plan, la_view **out,
     return LA_OK;
 }
 
+/* The handle of `name`, holding `plan` (retained). */
 static la_status
 install(la_store *store, const char *name, la_plan *plan, la_view **out, la_error *err)
 {
     la_mutex_lock(&store->mutex);
-    la_status status = install_locked(store, name, plan, out, err);
+    la_view *view = find_handle(store, name);
+    la_status status = view != NULL ? replace_plan(view, plan, err)
+                                    : add_handle(store, name, plan, &view, err);
     la_mutex_unlock(&store->mutex);
+    if (status == LA_OK) {
+        *out = view;
+    }
     return status;
 }
 
@@ -169,6 +178,10 @@ put_definition(la_store *store, la_catalogue *draft, const char *name, const la_
                la_error *err)
 {
     la_view_entry *entry = la_catalogue_view(draft, name);
+    if (entry == NULL && draft->view_count >= LA_VIEWS_MAX) {
+        return la_fail(err, LA_BUDGET, "could not define view \"%s\": the store has %u already",
+                       name, draft->view_count);
+    }
     if (entry == NULL) {
         entry = la_catalogue_add_view(draft);
         if (entry == NULL) {
@@ -183,17 +196,6 @@ put_definition(la_store *store, la_catalogue *draft, const char *name, const la_
     return entry->name != NULL && entry->plan != NULL
                ? LA_OK
                : la_fail_nomem(err, plan->canonical_size);
-}
-
-static la_status
-make_view_folder(la_store *store, const char *name, la_error *err)
-{
-    char views[LA_PATH_BYTES_MAX], folder[LA_PATH_BYTES_MAX];
-    la_status status = la_path_join(views, sizeof views, store->path, "views", err);
-    if (status == LA_OK) {
-        status = la_path_join(folder, sizeof folder, views, name, err);
-    }
-    return status == LA_OK ? la_file_mkdir(store->env, folder, err) : status;
 }
 
 /* With the publish lock held. */
@@ -215,7 +217,11 @@ define_locked(la_store *store, const char *name, const la_plan *plan, bool repla
         status = fail_redefined(store->env, entry, plan, err);
     }
     if (status == LA_OK) {
-        status = make_view_folder(store, name, err);
+        char folder[LA_PATH_BYTES_MAX];
+        status = la_store_view_folder(store, name, folder, err);
+        if (status == LA_OK) {
+            status = la_file_mkdir(store->env, folder, err);
+        }
     }
     if (status == LA_OK) {
         status = la_catalogue_copy(newest, &draft, err);
@@ -230,6 +236,25 @@ define_locked(la_store *store, const char *name, const la_plan *plan, bool repla
         la_catalogue_release(draft);
     }
     la_catalogue_release(newest);
+    return status;
+}
+
+/* `entry`: as the catalogue has it, or NULL. */
+static la_status
+define(la_store *store, const la_view_entry *entry, const char *name, const la_plan *plan,
+       bool replace, la_error *err)
+{
+    if (entry != NULL && same_plan(entry, plan)) {
+        return LA_OK;
+    }
+    if (entry != NULL && !replace) {
+        return fail_redefined(store->env, entry, plan, err);
+    }
+    la_status status = la_store_publish_lock(store, err);
+    if (status == LA_OK) {
+        status = define_locked(store, name, plan, replace, err);
+        la_store_publish_unlock(store);
+    }
     return status;
 }
 
@@ -250,19 +275,7 @@ la_view_define(la_store *store, const char *name, const char *plan_json, bool re
         status = la_store_catalogue(store, &catalogue, err);
     }
     if (status == LA_OK) {
-        const la_view_entry *entry = la_catalogue_view(catalogue, name);
-        if (entry == NULL || !same_plan(entry, plan)) {
-            if (entry != NULL && !replace) {
-                status = fail_redefined(store->env, entry, plan, err);
-            }
-            else {
-                status = la_store_publish_lock(store, err);
-                if (status == LA_OK) {
-                    status = define_locked(store, name, plan, replace, err);
-                    la_store_publish_unlock(store);
-                }
-            }
-        }
+        status = define(store, la_catalogue_view(catalogue, name), name, plan, replace, err);
     }
     if (status == LA_OK) {
         status = install(store, name, plan, out, err);
@@ -289,6 +302,35 @@ la_view_plan(const la_view *view)
 
 /* ------------------------------------------------------------------ rollback */
 
+/* Version `number` of the draft; 0: the newest one before the current. */
+static la_status
+find_target(const la_view_entry *entry, const char *name, uint64_t number,
+            const la_view_version **out, la_error *err)
+{
+    const la_view_version *found = NULL;
+    if (entry != NULL && number != 0) {
+        found = la_view_entry_version(entry, number);
+    }
+    for (uint32_t i = 0; entry != NULL && number == 0 && i < entry->version_count; i++) {
+        if (entry->versions[i].number < entry->current) {
+            found = &entry->versions[i];
+        }
+    }
+    if (found != NULL) {
+        *out = found;
+        return LA_OK;
+    }
+    la_status status =
+        number != 0 ? la_fail(err, LA_NOT_FOUND,
+                              "could not roll back view \"%s\": version %llu is not kept",
+                              name, (unsigned long long)number)
+                    : la_fail(err, LA_NOT_FOUND,
+                              "could not roll back view \"%s\": there is no older version",
+                              name);
+    la_error_hint(err, "view.versions lists the kept ones");
+    return status;
+}
+
 static la_status
 roll_back_locked(la_view *view, uint64_t to_version, la_error *err)
 {
@@ -303,28 +345,9 @@ roll_back_locked(la_view *view, uint64_t to_version, la_error *err)
         return status;
     }
     la_view_entry *entry = la_catalogue_view(draft, view->name);
-    la_view_version *version = NULL;
-    if (entry != NULL && to_version != 0) {
-        version = la_view_entry_version(entry, to_version);
-    }
-    else if (entry != NULL) { /* the newest one before the current */
-        for (uint32_t i = 0; i < entry->version_count; i++) {
-            if (entry->versions[i].number < entry->current) {
-                version = &entry->versions[i];
-            }
-        }
-    }
-    if (version == NULL) {
-        status = to_version != 0
-                     ? la_fail(err, LA_NOT_FOUND,
-                               "could not roll back view \"%s\": version %llu is not kept",
-                               view->name, (unsigned long long)to_version)
-                     : la_fail(err, LA_NOT_FOUND,
-                               "could not roll back view \"%s\": there is no older version",
-                               view->name);
-        la_error_hint(err, "view.versions lists the kept ones");
-    }
-    else if (version->number != entry->current) {
+    const la_view_version *version = NULL;
+    status = find_target(entry, view->name, to_version, &version, err);
+    if (status == LA_OK && version->number != entry->current) {
         entry->current = version->number;
         /* The definition goes back with it: a version is one definition and one cutoff. */
         entry->plan = version->plan;
@@ -341,10 +364,15 @@ roll_back_locked(la_view *view, uint64_t to_version, la_error *err)
 la_status
 la_view_rollback(la_view *view, uint64_t to_version, la_error *err)
 {
-    la_status status = la_store_publish_lock(view->store, err);
+    la_store *store = view->store;
+    la_status status = la_store_publish_lock(store, err);
     if (status == LA_OK) {
         status = roll_back_locked(view, to_version, err);
-        la_store_publish_unlock(view->store);
+        la_store_publish_unlock(store);
+    }
+    la_view *same;
+    if (status == LA_OK && la_view_open(store, view->name, &same, NULL) != LA_OK) {
+        return LA_OK; /* done all the same: the handle shows the definition when next opened */
     }
     return status;
 }
