@@ -20,7 +20,11 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
-LIBRARIES = {"libzstd": "libzstd-dev", "libxxhash": "libxxhash-dev", "libcrypto": "libssl-dev"}
+LIBRARIES = {
+    "libzstd": "libzstd-dev",
+    "libxxhash": "libxxhash-dev",
+    "libcrypto": "libssl-dev",
+}
 PACKAGES = ["build-essential", "pkg-config", "python3-dev", *LIBRARIES.values()]
 FLAGS = [
     "-std=c11",

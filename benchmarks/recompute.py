@@ -95,7 +95,7 @@ def main() -> int:
             sides: dict[str, Callable[[], float | None]] = {
                 "published": ours,
                 "duckdb": lambda name=name: seconds(
-                    lambda: base_duckdb.execute(reference.SQL[name]).fetch_arrow_table()
+                    lambda: base_duckdb.execute(reference.SQL[name]).to_arrow_table()
                 ),
                 "polars": lambda query=polars_query: seconds(
                     lambda: query(frame).collect()

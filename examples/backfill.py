@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--apply", action="store_true", help="publish the difference")
     parser.add_argument("--top", type=int, default=20, help="differences to show")
     options = parser.parse_args(arguments)
+    if options.start >= options.end:
+        parser.error(f"the range [{options.start}, {options.end}) holds no day")
     try:
         return backfill(options)
     except la.BusyError as error:

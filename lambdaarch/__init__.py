@@ -34,7 +34,8 @@ from __future__ import annotations
 from . import errors, sources
 from ._core import live_counts
 from ._core import version as _version
-from .answer import Answer, Exact, Parts, Receipt, RowCounts
+from .answer import Answer, Exact, Parts
+from .backfill import Backfill
 from .errors import (
     BudgetError,
     BusyError,
@@ -56,14 +57,16 @@ from .errors import (
     StorageError,
     StorageFullError,
 )
-from .expressions import Aggregate, Expr, col, len, lit, when  # noqa: A004
+from .expressions import Aggregate, Expr, col, len, lit, when
 from .jobs import Job
-from .log import Appended, Log, Quarantined, Rows
+from .log import Appended, Log, Quarantined
+from .receipt import Receipt, RowCounts
 from .reconcile import Change, Diff, diff
+from .rows import Rows
 from .schema import Field, Schema, nullable
 from .sources.files import Loaded, make_time
-from .store import Store, open  # noqa: A004
-from .views import Backfill, Version, View
+from .store import Store, open
+from .views import Version, View
 from .windows import Window, calendar, tumbling
 
 __version__: str = _version()

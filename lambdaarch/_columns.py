@@ -95,8 +95,8 @@ def _length(name: str, values: Any, log: str) -> int:
         return len(values)
     except TypeError:
         error = FieldTypeError(
-            f'could not append to log "{log}": column "{name}" is {values!r}, neither an '
-            "array nor a list"
+            f'could not append to log "{log}": column "{name}" is {values!r}, '
+            "neither an array nor a list"
         )
         error.add_note("one row is a dict of values, many rows a dict of columns")
         raise error from None
@@ -147,7 +147,9 @@ def _array(values: Any, field: Field) -> tuple[NDArray[Any] | None, Mask]:
 
 
 def _pandas(values: Any, field: Field) -> tuple[NDArray[Any], Mask]:
-    """A pandas column. Its missing cells are nulls; NaN stays NaN where no null may be."""
+    """A pandas column. Its missing cells are nulls; NaN stays NaN where no null may
+    be.
+    """
     missing = np.asarray(values.isna(), dtype=np.bool_)
     dtype = values.dtype
     if getattr(dtype, "tz", None) is not None:
@@ -185,8 +187,8 @@ def _mark(
         wrong = wrong & ~mask
     for row in np.flatnonzero(wrong).tolist():
         shown = array[row]
-        text = f'field "{field.name}": expected {field.type}, got {shown!s} ({array.dtype})'
-        text += f": {why}" if why else ""
+        text = f'field "{field.name}": expected {field.type}, got {shown!s}'
+        text += f" ({array.dtype})" + (f": {why}" if why else "")
         known = bad.get(row)
         bad[row] = (text if known is None else f"{known[0]}; {text}", type_error)
 
@@ -243,7 +245,9 @@ def _float(
                 if int(out[row]) != int(array[row]):
                     one = np.zeros(array.shape, dtype=np.bool_)
                     one[row] = True
-                    _mark(one, mask, array, field, bad, "the float would not be the same")
+                    _mark(
+                        one, mask, array, field, bad, "the float would not be the same"
+                    )
         return out, mask, True
     with np.errstate(over="ignore"):
         out = array.astype(target)
@@ -259,7 +263,10 @@ def _time(array: NDArray[Any], mask: Mask, field: Field, bad: Bad) -> CoreColumn
         raise _refuse(array, field)
     us = array.astype("datetime64[us]")
     null = np.isnat(array)
-    if not np.issubdtype(array.dtype, np.dtype("datetime64[us]")) or us.dtype != array.dtype:
+    if (
+        not np.issubdtype(array.dtype, np.dtype("datetime64[us]"))
+        or us.dtype != array.dtype
+    ):
         wrong = (us.astype(array.dtype) != array) & ~null
         _mark(wrong, mask, array, field, bad, "it does not fit microseconds")
     return us.view(np.int64), _either(mask, null), True
@@ -305,7 +312,8 @@ def _decimal(array: NDArray[Any], mask: Mask, field: Field, bad: Bad) -> CoreCol
         scaled = np.rint(exact * power)
         sure = np.abs(scaled) < FLOAT_EXACT
         same = scaled / power == exact
-    # A correctly rounded quotient that gives the float back is the decimal it was read from.
+    # A correctly rounded quotient that gives the float back is the decimal it was read
+    # from.
     wrong = ~(sure & same)
     if mask is not None:
         wrong &= ~mask
@@ -340,5 +348,7 @@ def raw_text(row: Mapping[Any, Any]) -> str:
     """A row as JSON; what JSON cannot say stands as its str."""
     import json
 
-    text = json.dumps({str(k): v for k, v in row.items()}, default=str, ensure_ascii=False)
+    text = json.dumps(
+        {str(k): v for k, v in row.items()}, default=str, ensure_ascii=False
+    )
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -16,7 +16,7 @@ __all__ = ["DurationLike", "TimeLike", "every_parts", "time_of", "to_us"]
 TimeLike: TypeAlias = "str | dt.datetime | dt.date | np.datetime64 | int"
 DurationLike: TypeAlias = "str | dt.timedelta | np.timedelta64"
 
-EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - naive means UTC here
+EPOCH = dt.datetime(1970, 1, 1)
 US = {
     "us": 1,
     "ms": 1_000,
@@ -93,7 +93,9 @@ def _duration(text: str) -> tuple[int, str | None, int]:
     parts = PART.findall(body)
     if not parts or "".join(n + unit for n, unit in parts) != body:
         error = InvalidError(f"{text!r} is no duration")
-        error.add_note("write '30s', '5m', '1h', '1d', '1d12h', '1w', '1mo', '1q' or '1y'")
+        error.add_note(
+            "write '30s', '5m', '1h', '1d', '1d12h', '1w', '1mo', '1q' or '1y'"
+        )
         raise error
     if len(parts) == 1 and parts[0][1] in CALENDAR:
         count = int(parts[0][0])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Types of expressions, as far as the Python face must know them.
 
-The core types every plan and has the last word. Python needs a type only where it must read
-a text: ``col("ts") >= "2026-11-01"`` is a time, ``col("amount") > "9.99"`` a decimal. An
-unknown type is None, and then a text stays a text.
+The core types every plan and has the last word. Python needs a type only where it must
+read a text: ``col("ts") >= "2026-11-01"`` is a time, ``col("amount") > "9.99"`` a
+decimal. An unknown type is None, and then a text stays a text.
 """
 
 from __future__ import annotations

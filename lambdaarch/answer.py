@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answer: the finished rows of a query as arrays, with the receipt that says where they
-came from. An answer is a copy: it never changes and outlives its store."""
+came from. An answer is a copy: it never changes and outlives its store.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
 import html
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._times import time_of
 from .errors import FieldTypeError, InvalidError, NotFoundError, ResultOverflowError
+from .receipt import Receipt
 from .schema import Field
 
 if TYPE_CHECKING:
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
 
     from . import _core
 
-__all__ = ["Answer", "Exact", "Parts", "Receipt", "RowCounts"]
+__all__ = ["Answer", "Exact", "Parts"]
 
 MERGED, BATCH, SPEED = range(3)
 SHOWN_ROWS = 20
@@ -44,132 +41,9 @@ class Exact(NamedTuple):
     scale: int
 
 
-@dataclass(frozen=True, slots=True)
-class RowCounts:
-    """Every row of the log, in exactly one class (law 5)."""
-
-    counted: int = 0
-    filtered: int = 0
-    failed: int = 0
-    late: int = 0
-    duplicate: int = 0
-    retracted: int = 0
-    quarantined: int = 0
-    erased: int = 0
-
-    @property
-    def total(self) -> int:
-        """The sum of all classes: the position."""
-        return sum(getattr(self, name) for name in self.__slots__)
-
-    @classmethod
-    def from_json(cls, counts: Mapping[str, Any]) -> RowCounts:
-        """From the core's JSON; classes it does not name are 0."""
-        return cls(**{n: int(counts[n]) for n in cls.__slots__ if counts.get(n) is not None})
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """Where an answer came from.
-
-    Attributes
-    ----------
-    view, fingerprint : str
-        The view, and the SHA-256 of its definition.
-    version : int or None
-        The published version behind the batch part; None: there was none.
-    catalogue : int
-        The number of the catalogue the answer was read from.
-    cutoffs, positions : mapping of str to int
-        Per log: the first position not in the batch part, and not in the answer.
-    last_batch_update : datetime or None
-        When the version was published.
-    watermark : datetime or None
-        Event time believed complete.
-    rows : RowCounts
-        All rows of [0, position) by class.
-    rows_by_part : mapping of str to RowCounts
-        The same for ``"batch"`` and ``"speed"``.
-    durable : bool
-        Whether a crash of the machine could change the answer.
-    """
-
-    view: str
-    fingerprint: str
-    version: int | None
-    catalogue: int
-    cutoffs: Mapping[str, int]
-    positions: Mapping[str, int]
-    last_batch_update: dt.datetime | None
-    watermark: dt.datetime | None
-    rows: RowCounts
-    rows_by_part: Mapping[str, RowCounts]
-    durable: bool
-    erasure_epoch: int = 0
-    json: str = ""
-
-    @property
-    def cutoff(self) -> Any:
-        """The cutoff: an int for a view of one log, else a dict by log."""
-        return _scalar(self.cutoffs)
-
-    @property
-    def position(self) -> Any:
-        """The position: an int for a view of one log, else a dict by log."""
-        return _scalar(self.positions)
-
-    @property
-    def staleness(self) -> int:
-        """Rows that came after the cutoff and that the speed part covers."""
-        return sum(self.positions.values()) - sum(self.cutoffs.values())
-
-    @classmethod
-    def from_json(cls, text: str) -> Receipt:
-        """From the core's JSON."""
-        got = json.loads(text)
-        parts = got.get("rows_by_part") or {}
-        updated, watermark = got.get("last_batch_update_us"), got.get("watermark_us")
-        return cls(
-            view=got["view"],
-            fingerprint=got["fingerprint"],
-            version=got.get("version") or None,
-            catalogue=int(got.get("catalogue", 0)),
-            cutoffs=MappingProxyType({k: int(v) for k, v in got["cutoff"].items()}),
-            positions=MappingProxyType({k: int(v) for k, v in got["position"].items()}),
-            last_batch_update=None if updated is None else time_of(updated),
-            watermark=None if watermark is None else time_of(watermark),
-            rows=RowCounts.from_json(got["rows"]),
-            rows_by_part=MappingProxyType(
-                {name: RowCounts.from_json(counts) for name, counts in parts.items()}
-            ),
-            durable=bool(got.get("durable", True)),
-            erasure_epoch=int(got.get("erasure_epoch", 0)),
-            json=text,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The receipt as plain JSON values."""
-        out: dict[str, Any] = json.loads(self.json)
-        return out
-
-    def __str__(self) -> str:
-        version = "no batch part" if self.version is None else f"version {self.version}"
-        when = self.last_batch_update
-        updated = "" if when is None else f" of {when:%Y-%m-%d %H:%M:%S}Z"
-        logs = ", ".join(
-            f"{log} [0, {self.cutoffs.get(log, 0):,}) batch + "
-            f"[{self.cutoffs.get(log, 0):,}, {end:,}) live"
-            for log, end in self.positions.items()
-        )
-        return f"{self.view}: {version}{updated}; {logs}; {self.rows.counted:,} rows counted"
-
-
-def _scalar(vector: Mapping[str, int]) -> Any:
-    return next(iter(vector.values())) if len(vector) == 1 else dict(vector)
-
-
 class Parts(NamedTuple):
-    """The two halves of an answer, row by row: `batch` (< cutoff) and `speed` (>= cutoff).
+    """The two halves of an answer, row by row: `batch` (< cutoff) and `speed` (>=
+    cutoff).
 
     A group that one part does not have is a null row there.
     """
@@ -199,14 +73,15 @@ class _Valid(Mapping[str, "NDArray[np.bool_]"]):
 class Answer:
     """The rows of a query.
 
-    ``answer["revenue"]`` is a NumPy array of shape (rows,): numbers as themselves, decimals as
-    float64 rounded once, text as ``StringDType``, times as ``datetime64[us]``, dates as
-    ``datetime64[D]``. Null cells hold NaN, NaT, 0, False or "", and ``answer.valid["revenue"]``
-    is False there. Arrays are read-only; numbers and times are not copied.
+    ``answer["revenue"]`` is a NumPy array of shape (rows,): numbers as themselves,
+    decimals as float64 rounded once, text as ``StringDType``, times as
+    ``datetime64[us]``, dates as ``datetime64[D]``. Null cells hold NaN, NaT, 0, False
+    or "", and ``answer.valid["revenue"]`` is False there. Arrays are read-only; numbers
+    and times are not copied.
 
     A sum that does not fit its type is an *overflow*. Reading such a column raises
-    `ResultOverflowError`, naming the group; ``answer.exact(name)`` has the integers, and a query
-    with ``overflow="null"`` treats the cells as nulls.
+    `ResultOverflowError`, naming the group; ``answer.exact(name)`` has the integers,
+    and a query with ``overflow="null"`` treats the cells as nulls.
 
     Attributes
     ----------
@@ -219,7 +94,12 @@ class Answer:
     """
 
     def __init__(
-        self, core: _core.Answer, *, keys: list[str], overflow: str = "raise", part: int = MERGED
+        self,
+        core: _core.Answer,
+        *,
+        keys: list[str],
+        overflow: str = "raise",
+        part: int = MERGED,
     ) -> None:
         self._core = core
         self._part = part
@@ -313,10 +193,12 @@ class Answer:
         more = f" ({len(cells) - 1} more groups too)" if len(cells) > 1 else ""
         kind = self._fields[self._order[name]].type
         error = ResultOverflowError(
-            f'column "{name}" of {group}:{value or " the value"} does not fit {kind}{more}'
+            f'column "{name}" of {group}:{value or " the value"} does not fit '
+            f"{kind}{more}"
         )
         error.add_note(
-            f'answer.exact("{name}") has the integers; query(overflow="null") gives nulls'
+            f'answer.exact("{name}") has the integers; '
+            'query(overflow="null") gives nulls'
         )
         return error
 
@@ -336,17 +218,21 @@ class Answer:
 
     def _cell(self, name: str, row: int) -> Any:
         values, valid = self._pair(name)
-        return values[row].item() if valid[row] and hasattr(values[row], "item") else (
-            values[row] if valid[row] else None
+        return (
+            values[row].item()
+            if valid[row] and hasattr(values[row], "item")
+            else (values[row] if valid[row] else None)
         )
 
     def exact(self, name: str) -> Exact:
-        """The integers behind an integer or decimal column, without rounding or overflow.
+        """The integers behind an integer or decimal column, without rounding or
+        overflow.
 
         Returns
         -------
         Exact
-            ``(integers, scale)``: an array of shape (rows,), and the number of decimals.
+            ``(integers, scale)``: an array of shape (rows,), and the number of
+            decimals.
 
         Raises
         ------
@@ -355,7 +241,9 @@ class Answer:
         """
         place = self._place(name)
         field = self._fields[place]
-        if field.type not in ("i32", "i64", "u64") and not field.type.startswith("decimal"):
+        if field.type not in ("i32", "i64", "u64") and not field.type.startswith(
+            "decimal"
+        ):
             msg = f'column "{name}" of type {field.type} has no integers behind it'
             raise FieldTypeError(msg)
         integers = self._core.scaled(self._part, place)
@@ -402,7 +290,10 @@ class Answer:
     def to_dicts(self) -> list[dict[str, Any]]:
         """Rows as dicts; null is None."""
         lists = self.to_dict()
-        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+        return [
+            dict(zip(lists, row, strict=True))
+            for row in zip(*lists.values(), strict=True)
+        ]
 
     def row(self, index: int) -> dict[str, Any]:
         """One row as a dict of Python values; null is None."""
@@ -438,7 +329,8 @@ class Answer:
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a pandas DataFrame.
 
-        Integers and bools with nulls become pandas' nullable types; decimals are float64.
+        Integers and bools with nulls become pandas' nullable types; decimals are
+        float64.
         """
         import pandas as pd
 
@@ -452,8 +344,8 @@ class Answer:
             elif valid.all() or values.dtype.kind in "fM":
                 columns[field.name] = pd.Series(values.copy())
             else:
-                cells = pd.Series(values.copy()).astype(nullable[field.type])
-                columns[field.name] = cells.mask(~valid)
+                cells: Any = pd.Series(values.copy())
+                columns[field.name] = cells.astype(nullable[field.type]).mask(~valid)
         return pd.DataFrame(columns, columns=self.columns)
 
     def _check_overflow(self) -> None:
@@ -462,7 +354,9 @@ class Answer:
 
     # ---------------------------------------------------------------------- show
 
-    def plot(self, y: str | None = None, *, by: str | None = None, ax: Any = None) -> Any:
+    def plot(
+        self, y: str | None = None, *, by: str | None = None, ax: Any = None
+    ) -> Any:
         """Draw an aggregate over window starts (or over the keys); needs matplotlib.
 
         Parameters
@@ -480,7 +374,9 @@ class Answer:
         """
         import matplotlib.pyplot as plt
 
-        names = [n for n in self._order if n not in self._keys and n not in WINDOW_COLUMNS]
+        names = [
+            n for n in self._order if n not in self._keys and n not in WINDOW_COLUMNS
+        ]
         y = names[0] if y is None else y
         values = self[y]
         axes = plt.subplots()[1] if ax is None else ax
@@ -510,17 +406,19 @@ class Answer:
         for field in self._fields:
             values, valid = self._pair(field.name)
             wrong = self._overflows.get(self._order[field.name], {})
+            cells = [_text(values[i], field) if valid[i] else "null" for i in rows]
             lists.append(
-                ["overflow" if i in wrong else _text(values[i], field) if valid[i] else "null"
-                 for i in rows]
-            )  # fmt: skip
+                ["overflow" if i in wrong else cell for i, cell in enumerate(cells)]
+            )
         return self.columns, [list(row) for row in zip(*lists, strict=True)]
 
     def __repr__(self) -> str:
         names, rows = self._shown()
         widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
         lines = [
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            "  ".join(
+                cell.rjust(width) for cell, width in zip(row, widths, strict=True)
+            )
             for row in (names, *rows)
         ]
         if self._rows > len(rows):

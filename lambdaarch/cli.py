@@ -19,7 +19,7 @@ import numpy as np
 from .answer import Answer
 from .errors import BusyError, DamagedError, InvalidError, LambdaError
 from .sources.files import Loaded, load_lines
-from .store import Store, open
+from .store import open
 from .views import View
 
 __all__ = ["main"]
@@ -78,7 +78,10 @@ def _status(options: argparse.Namespace) -> int:
             f"{n:,} {name}" for name, n in (receipt.get("rows") or {}).items()
             if n and isinstance(n, int)
         )  # fmt: skip
-        print(f"  view {view['name']}: {version}, {live:,} rows live{candidate} ({classes})")
+        print(
+            f"  view {view['name']}: {version}, {live:,} rows live{candidate} "
+            f"({classes})"
+        )
     return OK
 
 
@@ -176,7 +179,8 @@ def _batch(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     with open(options.store, mode="r") as store:
         report = store.verify(
-            progress=False if options.json or options.quiet else None, on_damage="report"
+            progress=False if options.json or options.quiet else None,
+            on_damage="report",
         )
     damages = int(report.get("damages", 0))
     if options.json:
@@ -246,10 +250,10 @@ def _pairs(option: str, pairs: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _print_loaded(loaded: Loaded, *, as_json: bool) -> int:
     if as_json:
-        return _print_json(
-            {name: getattr(loaded, name) for name in Loaded.__slots__}
-        )
-    ignored = f"; columns left out: {', '.join(loaded.ignored)}" if loaded.ignored else ""
+        return _print_json({name: getattr(loaded, name) for name in Loaded.__slots__})
+    ignored = (
+        f"; columns left out: {', '.join(loaded.ignored)}" if loaded.ignored else ""
+    )
     print(
         f"{loaded.rows:,} rows: {loaded.ok:,} ok, {loaded.duplicate:,} duplicate, "
         f"{loaded.quarantined:,} quarantined, {loaded.seconds:.2f} s{ignored}"
@@ -297,8 +301,12 @@ def _parser() -> argparse.ArgumentParser:
     _query_options(add("query", _query, "ask a view"))
     batch = add("batch", _batch, "recompute views and publish them")
     batch.add_argument("view", metavar="VIEW", nargs="*", help="default: all")
-    batch.add_argument("--incremental", action="store_true", help="merge the new rows only")
-    batch.add_argument("--cutoff", type=int, help="first position not in the batch part")
+    batch.add_argument(
+        "--incremental", action="store_true", help="merge the new rows only"
+    )
+    batch.add_argument(
+        "--cutoff", type=int, help="first position not in the batch part"
+    )
     batch.add_argument("--memory", type=int, default=0, help="bytes for all states")
     batch.add_argument("--threads", type=int, default=0, help="default: all cores")
     batch.add_argument("--dry-run", action="store_true", help="do not make it current")
@@ -314,7 +322,9 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("file", metavar="FILE", nargs="+")
     load.add_argument("--format", choices=["csv", "jsonl", "parquet"])
     load.add_argument("--rename", metavar="COLUMN=FIELD", action="append", default=[])
-    load.add_argument("--null", metavar="TEXT", action="append", help="cells meaning null")
+    load.add_argument(
+        "--null", metavar="TEXT", action="append", help="cells meaning null"
+    )
     load.add_argument("--on-bad", choices=["raise", "quarantine"], default="quarantine")
     load.add_argument("--quiet", action="store_true", help="no progress bar")
     rollback = add("rollback", _rollback, "make an older version the current one")
@@ -328,11 +338,17 @@ def _query_options(query: argparse.ArgumentParser) -> None:
     query.add_argument("--key", metavar="NAME=VALUE", action="append", default=[])
     query.add_argument("--since", help="first window start, UTC")
     query.add_argument("--until", help="the window start after the last")
-    query.add_argument("--order-by", metavar="COLUMN", action="append",
-                       help="'-revenue' (as --order-by=-revenue) for descending")  # fmt: skip
+    query.add_argument(
+        "--order-by",
+        metavar="COLUMN",
+        action="append",
+        help="'-revenue' (as --order-by=-revenue) for descending",
+    )
     query.add_argument("--limit", type=int)
     query.add_argument("--columns", help="names, separated by commas")
-    query.add_argument("--rollup", metavar="WINDOW", help="1d, 1mo, ...; all: no windows")
+    query.add_argument(
+        "--rollup", metavar="WINDOW", help="1d, 1mo, ...; all: no windows"
+    )
     query.add_argument("--by", help="keys to keep, separated by commas")
     query.add_argument("--as-of", metavar="POSITION|TIME")
     query.add_argument("--version", type=int)

@@ -4,24 +4,24 @@
 ::
 
     LambdaError
-    ├── InvalidError          ValueError         a value, name or definition is refused
-    │   └── FieldTypeError    + TypeError        a value has the wrong type
-    ├── NotFoundError         LookupError        no such store, log, column, view, version
-    ├── ConflictError         ValueError         the name exists with another definition
-    ├── BusyError             OSError            another process or thread holds the lock
-    ├── ReadOnlyError         OSError            store, file system or handle is read-only
-    ├── StorageError          OSError            the operating system refused
-    │   ├── StorageFullError                     no space left, or a quota reached
-    │   └── OutcomeUnknownError                  a sync failed
-    ├── DamagedError          OSError            bytes on disk are not what was written
-    ├── NewerFormatError      OSError            written by a newer version of the format
-    ├── OutOfMemoryError      MemoryError        no memory
-    ├── BudgetError           ValueError         the memory budget given is too small
-    ├── ResultOverflowError   ArithmeticError    a result does not fit its type
-    ├── StaleError            ValueError         the cutoff is behind the published one
-    ├── ClosedError           ValueError         the handle was closed or crossed a fork
-    ├── CancelledError                           stopped by request
-    └── EvaluationError       ArithmeticError    an expression failed, and the view stops
+    ├── InvalidError          ValueError       a value, name or definition is refused
+    │   └── FieldTypeError    + TypeError      a value has the wrong type
+    ├── NotFoundError         LookupError      no such store, log, column, view, ...
+    ├── ConflictError         ValueError       the name has another definition
+    ├── BusyError             OSError          another process or thread has the lock
+    ├── ReadOnlyError         OSError          store, files or handle are read-only
+    ├── StorageError          OSError          the operating system refused
+    │   ├── StorageFullError                   no space left, or a quota reached
+    │   └── OutcomeUnknownError                a sync failed
+    ├── DamagedError          OSError          bytes on disk are not what was written
+    ├── NewerFormatError      OSError          written by a newer format version
+    ├── OutOfMemoryError      MemoryError      no memory
+    ├── BudgetError           ValueError       the memory budget is too small
+    ├── ResultOverflowError   ArithmeticError  a result does not fit its type
+    ├── StaleError            ValueError       the cutoff is behind the published one
+    ├── ClosedError           ValueError       the handle is closed or crossed a fork
+    ├── CancelledError                         stopped by request
+    └── EvaluationError       ArithmeticError  an expression failed; the view stops
 
 Each text says what could not be done, to what, and why; what to do about it is a note
 (PEP 678), which tracebacks show.
@@ -173,8 +173,8 @@ class BudgetError(LambdaError, ValueError):
 class ResultOverflowError(LambdaError, ArithmeticError):
     """A finished value does not fit its type; the text names the group.
 
-    ``answer.exact(column)`` has the integer, ``answer.valid[column]`` is False there, and
-    ``query(overflow="null")`` gives nulls instead of this error.
+    ``answer.exact(column)`` has the integer, ``answer.valid[column]`` is False there,
+    and ``query(overflow="null")`` gives nulls instead of this error.
     """
 
     status = "OVERFLOW"

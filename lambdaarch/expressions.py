@@ -32,7 +32,8 @@ PARSED = ("time[us]", "date")
 
 
 class Expr:
-    """An expression over the columns of a row. Made by `col`, `lit`, `when` and operators.
+    """An expression over the columns of a row. Made by `col`, `lit`, `when` and
+    operators.
 
     Examples
     --------
@@ -51,7 +52,9 @@ class Expr:
 
     def __bool__(self) -> NoReturn:
         error = FieldTypeError(f"the truth of {self!r} is not known before it runs")
-        error.add_note("use & | ~ instead of and, or, not; is_between instead of a < x < b")
+        error.add_note(
+            "use & | ~ instead of and, or, not; is_between instead of a < x < b"
+        )
         raise error
 
     def __iter__(self) -> NoReturn:
@@ -131,7 +134,9 @@ class Expr:
     def __ge__(self, other: Any) -> Expr:
         return Expr("ge", self, to_expr(other))
 
-    def is_between(self, lower_bound: Any, upper_bound: Any, closed: str = "both") -> Expr:
+    def is_between(
+        self, lower_bound: Any, upper_bound: Any, closed: str = "both"
+    ) -> Expr:
         """Whether the value lies between two others.
 
         Parameters
@@ -145,8 +150,11 @@ class Expr:
             msg = f"closed is 'both', 'left', 'right' or 'none', not {closed!r}"
             raise InvalidError(msg)
         low = self >= lower_bound if closed in ("both", "left") else self > lower_bound
-        high = self <= upper_bound if closed in ("both", "right") else self < upper_bound
-        return low & high
+        high = (
+            self <= upper_bound if closed in ("both", "right") else self < upper_bound
+        )
+        both: Expr = low & high
+        return both
 
     def is_in(self, other: Iterable[Any]) -> Expr:
         """Whether the value is one of `other`; null stays null."""
@@ -197,7 +205,9 @@ class Expr:
         return Expr("fill_null", self, to_expr(value))
 
     def cast(self, dtype: str) -> Expr:
-        """The value as another type (see `Schema`); a row fails where that is impossible."""
+        """The value as another type (see `Schema`); a row fails where that is
+        impossible.
+        """
         return Expr("cast", self, parse_type(dtype, place="cast")[0])
 
     @property
@@ -224,7 +234,9 @@ class Expr:
         return Aggregate("max", self)
 
     def first(self) -> Aggregate:
-        """The value of the row with the least event time (then position), nulls skipped."""
+        """The value of the row with the least event time (then position), nulls
+        skipped.
+        """
         return Aggregate("first", self)
 
     def last(self) -> Aggregate:
@@ -255,7 +267,8 @@ class Expr:
         Parameters
         ----------
         types : mapping of str to str, optional
-            Types of the columns; texts beside a time, date or decimal are then read as one.
+            Types of the columns; texts beside a time, date or decimal are then read as
+            one.
         """
         known: Types = {} if types is None else types
         if self._op == "col":
@@ -300,7 +313,9 @@ def _show(expr: Expr) -> str:
         return f"when({args[0]!r}).then({args[1]!r}).otherwise({args[2]!r})"
     if op in ("truncate", "offset_by"):
         every = args[1]
-        text = f"{every['us']}us" if "us" in every else f"{every['count']} {every['unit']}"
+        text = (
+            f"{every['us']}us" if "us" in every else f"{every['count']} {every['unit']}"
+        )
         return f"{args[0]!r}.dt.{op}({text!r})"
     return f"{args[0]!r}.{op}({', '.join(map(repr, args[1:]))})"
 
@@ -312,7 +327,9 @@ class TimeNamespace:
     _expr: Expr
 
     def truncate(self, every: DurationLike) -> Expr:
-        """Start of the period that holds the time: ``"1h"``, ``"1w"``, ``"1mo"``, ..."""
+        """Start of the period that holds the time: ``"1h"``, ``"1w"``, ``"1mo"``,
+        ...
+        """
         us, unit, count = every_parts(every)
         if us <= 0 and count <= 0:
             msg = f"a period is longer than nothing, not {every!r}"
@@ -336,7 +353,9 @@ class TimeNamespace:
 
 def literal(value: Any) -> list[Any]:
     """``["lit", type, value]`` of a Python or NumPy value."""
-    if isinstance(value, np.generic) and not isinstance(value, (np.datetime64, np.timedelta64)):
+    if isinstance(value, np.generic) and not isinstance(
+        value, (np.datetime64, np.timedelta64)
+    ):
         value = value.item()
     if value is None:
         return ["lit", "null", None]
@@ -353,7 +372,7 @@ def literal(value: Any) -> list[Any]:
         return ["lit", "str", value]
     if isinstance(value, Decimal):
         return _decimal(value)
-    if isinstance(value, dt.datetime) or isinstance(value, np.datetime64):
+    if isinstance(value, (dt.datetime, np.datetime64)):
         return ["lit", "time[us]", to_us(value)]
     if isinstance(value, dt.date):
         return ["lit", "date", to_us(value) // 86_400_000_000]
@@ -412,7 +431,9 @@ def to_expr(value: Any) -> Expr:
     """An expression as it is, anything else as a literal."""
     if isinstance(value, Expr):
         return value
-    if isinstance(value, (Aggregate, Filtered, When, Then)) and not isinstance(value, Expr):
+    if isinstance(value, (Aggregate, Filtered, When, Then)) and not isinstance(
+        value, Expr
+    ):
         msg = f"expected an expression, got {value!r}"
         raise FieldTypeError(msg)
     literal(value)  # raises early
@@ -422,7 +443,9 @@ def to_expr(value: Any) -> Expr:
 def to_predicate(value: Any) -> Expr:
     """An expression; anything else is a mistake."""
     if not isinstance(value, Expr):
-        error = FieldTypeError(f"expected a condition such as col('x') > 0, got {value!r}")
+        error = FieldTypeError(
+            f"expected a condition such as col('x') > 0, got {value!r}"
+        )
         raise error
     return value
 
@@ -524,13 +547,17 @@ class Aggregate:
 
     __slots__ = ("arg", "fn", "predicate")
 
-    def __init__(self, fn: str, arg: Expr | None, predicate: Expr | None = None) -> None:
+    def __init__(
+        self, fn: str, arg: Expr | None, predicate: Expr | None = None
+    ) -> None:
         self.fn = fn
         self.arg = arg
         self.predicate = predicate
 
     def filter(self, predicate: Expr) -> Aggregate:
-        """Only rows where `predicate` is true enter; several filters must all be true."""
+        """Only rows where `predicate` is true enter; several filters must all be
+        true.
+        """
         predicate = to_predicate(predicate)
         both = predicate if self.predicate is None else self.predicate & predicate
         return Aggregate(self.fn, self.arg, both)

@@ -37,15 +37,15 @@ class Job:
     def versions(self) -> dict[str, int]:
         """View to the version that this job made or found unchanged."""
         return {
-            str(view.get("view", view.get("name"))): int(view["version"])
+            str(view["view"]): int(view["version"])
             for view in self.report.get("views", [])
         }
 
     def __repr__(self) -> str:
         views = self.report.get("views", [])
         done = ", ".join(
-            f"{v.get('view', v.get('name'))} version {v['version']} ({v.get('groups', 0):,} groups)"
-            for v in views
+            f"{view['view']} version {view['version']} ({view['groups']:,} groups)"
+            for view in views
         )
         return f"<Job {self.kind}: {done or 'done'} in {self.seconds:.2f} s>"
 
@@ -53,12 +53,12 @@ class Job:
 class Progress:
     """A bar on standard error: rich's where it is installed, else one line of text.
 
-    ``progress=None`` shows it on a terminal only, True always, False never; a function is
-    called with (done, total, text).
+    ``progress=None`` shows it on a terminal only, True always, False never; a function
+    is called with (done, total, text).
     """
 
     def __init__(
-        self, show: bool | Callable[[int, int, str], None] | None, title: str  # noqa: FBT001
+        self, *, show: bool | Callable[[int, int, str], None] | None, title: str
     ) -> None:
         self._call = show if callable(show) else None
         stream = sys.stderr
@@ -80,7 +80,10 @@ class Progress:
         except ImportError:
             return
         self._rich = RichProgress(
-            "{task.description}", BarColumn(), "{task.percentage:>3.0f}%", TimeElapsedColumn()
+            "{task.description}",
+            BarColumn(),
+            "{task.percentage:>3.0f}%",
+            TimeElapsedColumn(),
         )
         self._task = self._rich.add_task(self._title, total=None)
         self._rich.start()
@@ -96,7 +99,10 @@ class Progress:
             return
         if self._rich is not None:
             self._rich.update(
-                self._task, completed=done, total=total, description=f"{self._title} {text}"
+                self._task,
+                completed=done,
+                total=total,
+                description=f"{self._title} {text}",
             )
             return
         now = time.monotonic()
@@ -109,7 +115,7 @@ class Progress:
         share = min(1.0, done / total) if total else 0.0
         bar = "#" * round(share * WIDTH)
         line = f"\r{self._title} [{bar:<{WIDTH}}] {share:4.0%} {text}"
-        print(f"{line:<78.78}", end="", file=self._stream, flush=True)  # noqa: T201
+        print(f"{line:<78.78}", end="", file=self._stream, flush=True)
 
     def __exit__(
         self,
@@ -122,4 +128,4 @@ class Progress:
         elif self._stream is not None and self._drawn:
             if error is None:
                 self._draw(1, 1, "done")
-            print(file=self._stream)  # noqa: T201
+            print(file=self._stream)

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log: the only truth. Rows go in at the end, get a position for ever, and are never changed."""
+"""Log: the only truth. Rows go in at the end, get a position, and never change."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,23 +15,17 @@ from . import _core
 from ._columns import columns_of, raw_text, row_text
 from ._times import TimeLike, every_parts, to_us
 from .errors import FieldTypeError, InvalidError, NotFoundError
+from .rows import Rows, Scan, arrow_type
 from .schema import Field, Schema
 
 if TYPE_CHECKING:
     import os
-    from types import TracebackType
 
     import pyarrow as pa
 
     from .sources.files import Loaded
 
-__all__ = ["Appended", "Log", "Quarantined", "Rows"]
-
-SCAN_ROWS = 65_536
-END = 2**64 - 1
-VERDICTS = (
-    "ok", "quarantined", "duplicate", "negative", "pending", "cancelled", "hole", "erased",
-)  # fmt: skip
+__all__ = ["Appended", "Log", "Quarantined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,101 +54,18 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A row that could not be read: its `position`, its `raw` text, and the `reason`."""
+    """A row that could not be read: `position`, `raw` text, and `reason`."""
 
     position: int
     raw: str
     reason: str
 
 
-class Rows(Mapping[str, NDArray[Any]]):
-    """Columns of consecutive rows, as scanned: a mapping from name to array.
-
-    Arrays are read-only and outlive the store. Null cells hold NaN, NaT, 0, False or "".
-
-    Attributes
-    ----------
-    positions : ndarray of uint64, shape (n,)
-    verdicts : ndarray of uint8, shape (n,)
-        0 for ok; ``verdict(i)`` is the word.
-    valid : dict of str to ndarray of bool, shape (n,)
-        False in null cells.
-    """
-
-    __slots__ = ("_columns", "_scaled", "positions", "schema", "valid", "verdicts")
-
-    def __init__(
-        self,
-        schema: dict[str, Field],
-        columns: dict[str, NDArray[Any]],
-        valid: dict[str, NDArray[np.bool_]],
-        scaled: dict[str, NDArray[np.int64]],
-        positions: NDArray[np.uint64],
-        verdicts: NDArray[np.uint8],
-    ) -> None:
-        self.schema = schema
-        self._columns = columns
-        self._scaled = scaled
-        self.valid = valid
-        self.positions = positions
-        self.verdicts = verdicts
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self._columns[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
-
-    @property
-    def count(self) -> int:
-        """Rows."""
-        return int(self.positions.size)
-
-    def verdict(self, row: int) -> str:
-        """The verdict of row `row`, such as ``"ok"`` or ``"duplicate"``."""
-        return VERDICTS[int(self.verdicts[row])]
-
-    def exact(self, name: str) -> list[Decimal | None]:
-        """A decimal column without rounding; null is None."""
-        field = self.schema[name]
-        scaled = self._scaled[name].tolist()
-        return [
-            Decimal(value).scaleb(-field.scale) if ok else None
-            for value, ok in zip(scaled, self.valid[name].tolist(), strict=True)
-        ]
-
-    def lists(self) -> dict[str, list[Any]]:
-        """Columns as lists of Python values; decimals as Decimal, null is None."""
-        return {
-            name: self.exact(name)
-            if name in self._scaled
-            else [
-                value if ok else None
-                for value, ok in zip(
-                    values.tolist(), self.valid[name].tolist(), strict=True
-                )
-            ]
-            for name, values in self._columns.items()
-        }
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """Rows as dicts of Python values, as `Log.append` takes them."""
-        lists = self.lists()
-        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-
-    def __repr__(self) -> str:
-        first = int(self.positions[0]) if self.count else 0
-        return f"<Rows: {self.count:,} from position {first:,}: {', '.join(self)}>"
-
-
 class Log:
     """A log of an open store; got from ``store.log(...)``.
 
-    One process writes to a log; any number reads beside it. All methods may be called from
-    any thread.
+    One process writes to a log; any number reads beside it. All methods may be called
+    from any thread.
     """
 
     def __init__(self, core: _core.Log, *, sync: str = "commit") -> None:
@@ -212,26 +122,27 @@ class Log:
 
         Parameters
         ----------
-        rows : dict, list of dict, mapping of columns, structured array, table or Arrow stream
-            One row as a dict of values; many as a list of dicts, a dict of arrays or lists, a
-            NumPy structured array, a pandas DataFrame, or anything with
-            ``__arrow_c_stream__`` (Polars, DuckDB relations, pyarrow). Fields that allow
-            nulls may be absent; masked cells, None, NaT and pandas' missing cells are null.
-            An array of the physical type (``int64``, ``datetime64[us]``, ...) is not copied;
-            do not change it while the call runs.
+        rows : dict, list of dict, mapping of columns, structured array, table or Arrow
+        stream
+            One row as a dict of values; many as a list of dicts, a dict of arrays or
+            lists, a NumPy structured array, a pandas DataFrame, or anything with
+            ``__arrow_c_stream__`` (Polars, DuckDB relations, pyarrow). Fields that
+            allow nulls may be absent; masked cells, None, NaT and pandas' missing cells
+            are null. An array of the physical type (``int64``, ``datetime64[us]``, ...)
+            is not copied; do not change it while the call runs.
         on_bad : {"raise", "quarantine"}
-            A row that cannot be read raises and nothing is written; or it is set aside, raw,
-            with the reason, and the others are appended.
+            A row that cannot be read raises and nothing is written; or it is set aside,
+            raw, with the reason, and the others are appended.
         sync : {"commit", "interval:5ms", ...}, optional
-            ``"commit"``: durable on return. ``"interval:T"``: written on return, so that a
-            crash of the process loses nothing; a crash of the machine may lose what came in
-            the last T. Default: as the log was opened.
+            ``"commit"``: durable on return. ``"interval:T"``: written on return, so
+            that a crash of the process loses nothing; a crash of the machine may lose
+            what came in the last T. Default: as the log was opened.
 
         Returns
         -------
         Appended
-            Position of the first row, and rows by verdict. A row whose event id was there
-            before keeps a position as a duplicate, and counts nowhere.
+            Position of the first row, and rows by verdict. A row whose event id was
+            there before keeps a position as a duplicate, and counts nowhere.
 
         Raises
         ------
@@ -247,7 +158,7 @@ class Log:
         Examples
         --------
         >>> import tempfile, lambdaarch as la
-        >>> with tempfile.TemporaryDirectory() as folder, la.open(f"{folder}/s") as store:
+        >>> with tempfile.TemporaryDirectory() as d, la.open(d + "/s") as store:
         ...     log = store.log("clicks", {"ts": "time[us]", "user": "u64"}, time="ts")
         ...     log.append({"ts": "2026-11-21T09:00", "user": 7})
         Appended(first=0, rows=1, ok=1, duplicate=0, quarantined=0, durable=True)
@@ -256,38 +167,52 @@ class Log:
         interval_us = sync_interval(self._sync if sync is None else sync)
         if isinstance(rows, dict):
             if _is_table(rows):
-                return self._append_columns(rows, quarantine, interval_us)
-            return self._append_dicts([rows], quarantine, interval_us)
+                return self._append_columns(
+                    rows, quarantine=quarantine, interval_us=interval_us
+                )
+            return self._append_dicts(
+                [rows], quarantine=quarantine, interval_us=interval_us
+            )
         if isinstance(rows, list):
-            return self._append_dicts(rows, quarantine, interval_us)
+            return self._append_dicts(
+                rows, quarantine=quarantine, interval_us=interval_us
+            )
         if isinstance(rows, Rows):
-            return self._append_columns(rows.lists(), quarantine, interval_us)
+            return self._append_columns(
+                rows.lists(), quarantine=quarantine, interval_us=interval_us
+            )
         if isinstance(rows, np.ndarray):
-            return self._append_columns(_structured(rows), quarantine, interval_us)
+            return self._append_columns(
+                _structured(rows), quarantine=quarantine, interval_us=interval_us
+            )
         if type(rows).__module__.startswith("pandas."):
             columns = {str(name): rows[name] for name in rows.columns}
-            return self._append_columns(columns, quarantine, interval_us)
+            return self._append_columns(
+                columns, quarantine=quarantine, interval_us=interval_us
+            )
         if hasattr(rows, "__arrow_c_stream__"):
-            return self._append_arrow(rows, quarantine, interval_us)
+            return self._append_arrow(
+                rows, quarantine=quarantine, interval_us=interval_us
+            )
         if isinstance(rows, Mapping):
             return self.append(dict(rows), on_bad=on_bad, sync=sync)
         error = FieldTypeError(
-            f'could not append {type(rows).__name__} to log "{self._name}": it has no rows'
+            f'could not append to log "{self._name}": {type(rows).__name__} has no rows'
         )
         error.add_note(
-            "give a dict, a list of dicts, a dict of columns, a structured array, a pandas "
-            "DataFrame, or anything with __arrow_c_stream__"
+            "give a dict, a list of dicts, a dict of columns, a structured array, a "
+            "pandas DataFrame, or anything with __arrow_c_stream__"
         )
         raise error
 
     def _append_dicts(
-        self, rows: list[Any], quarantine: bool, interval_us: int  # noqa: FBT001
+        self, rows: list[Any], *, quarantine: bool, interval_us: int
     ) -> Appended:
         for number, row in enumerate(rows):
             if not isinstance(row, dict):
                 msg = (
-                    f'could not append to log "{self._name}": row {number} is no dict but '
-                    f"{row!r}"
+                    f'could not append to log "{self._name}": row {number} is no dict '
+                    f"but {row!r}"
                 )
                 raise FieldTypeError(msg)
         if not rows:
@@ -299,7 +224,7 @@ class Log:
         return Appended(*self._core.append_rows(rows, raw, quarantine, interval_us))
 
     def _append_columns(
-        self, table: Mapping[str, Any], quarantine: bool, interval_us: int  # noqa: FBT001
+        self, table: Mapping[str, Any], *, quarantine: bool, interval_us: int
     ) -> Appended:
         columns, rows, bad = columns_of(table, self._schema, self._name)
         if rows == 0:
@@ -311,7 +236,7 @@ class Log:
         )
 
     def _append_arrow(
-        self, stream: Any, quarantine: bool, interval_us: int  # noqa: FBT001
+        self, stream: Any, *, quarantine: bool, interval_us: int
     ) -> Appended:
         capsule = stream.__arrow_c_stream__()
         try:
@@ -320,7 +245,9 @@ class Log:
             rows = _arrow_rows(stream) if quarantine else None
             if rows is None:
                 raise
-            return self._append_dicts(rows, quarantine, interval_us)
+            return self._append_dicts(
+                rows, quarantine=quarantine, interval_us=interval_us
+            )
         return self._nothing() if done is None else Appended(*done)
 
     def _nothing(self) -> Appended:
@@ -347,15 +274,16 @@ class Log:
         format : {"csv", "jsonl", "parquet"}, optional
             Default: by the file's name.
         rename : dict of str to str, optional
-            The file's column to the log's field. Columns without a field are left out, and
-            named in `Loaded.ignored`.
+            The file's column to the log's field. Columns without a field are left out,
+            and named in `Loaded.ignored`.
         derive : dict of str to callable, optional
             Field to a function of the row, a dict of cells as the file has them:
             ``{"ts": la.make_time("year", "month", "day", "hour")}``.
         null : sequence of str, default ("",)
             Cells of CSV that mean null, such as ``["NA", ""]``.
         on_bad : {"quarantine", "raise"}
-            Rows that cannot be read are kept raw, with the reason; or the first one raises.
+            Rows that cannot be read are kept raw, with the reason; or the first one
+            raises.
         progress : bool, optional
             Show a bar; default: on a terminal.
 
@@ -386,7 +314,7 @@ class Log:
         self._core.sync()
 
     def seal(self) -> None:
-        """Turn the small frames of the open segment into large blocks; normally by itself."""
+        """Turn the open segment's small frames into large blocks; else by itself."""
         self._core.seal()
 
     # --------------------------------------------------------------------- read
@@ -402,7 +330,7 @@ class Log:
         *,
         columns: Sequence[str] | None = None,
         verdict: str = "ok",
-    ) -> Iterator[Rows]:
+    ) -> Scan:
         """Read rows in order of position.
 
         Parameters
@@ -431,14 +359,18 @@ class Log:
                 raise error
         end = self.position if stop is None else stop
         if start < 0 or end < start:
-            msg = f"positions are [start, stop) with 0 <= start <= stop, not [{start}, {end})"
+            msg = f"positions are 0 <= start <= stop, not [{start}, {end})"
             raise InvalidError(msg)
         numbers = tuple(order.index(name) for name in names)
         fields = {name: self._schema[name] for name in names}
-        return _scan(self._core.scan(start, end, numbers), fields, numbers, verdict)
+        return Scan(self._core.scan(start, end, numbers), fields, numbers, verdict)
 
     def to_arrow(
-        self, start: int = 0, stop: int | None = None, *, columns: Sequence[str] | None = None
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """Rows that count, as one pyarrow table (a copy)."""
         import pyarrow as pa
@@ -448,101 +380,54 @@ class Log:
         batches = []
         for rows in self.scan(start, stop, columns=names):
             lists = rows.lists()
-            arrays = [pa.array(lists[name], type=fields.field(name).type) for name in names]
+            arrays = [
+                pa.array(lists[name], type=fields.field(name).type) for name in names
+            ]
             batches.append(pa.RecordBatch.from_arrays(arrays, schema=fields))
         return pa.Table.from_batches(batches, schema=fields)
 
     def quarantine(self, start: int = 0, stop: int | None = None) -> list[Quarantined]:
-        """Rows among positions [start, stop) that could not be read, with the reasons."""
+        """Rows among positions [start, stop) that are bad, raw, with the reasons.
+
+        A row that could be read but broke a check is shown as JSON of its values.
+        """
         end = self.position if stop is None else stop
         positions, raw, reasons = self._core.quarantine(start, end)
+        texts = [_text(what) for what in raw.tolist()]
+        places = positions.tolist()
+        read = self._values_at(
+            [p for p, text in zip(places, texts, strict=True) if not text]
+        )
         return [
-            Quarantined(int(position), _text(what), str(why))
-            for position, what, why in zip(
-                positions.tolist(), raw.tolist(), reasons.tolist(), strict=True
-            )
+            Quarantined(position, text or read.get(position, ""), str(why))
+            for position, text, why in zip(places, texts, reasons.tolist(), strict=True)
         ]
+
+    def _values_at(self, positions: list[int]) -> dict[int, str]:
+        """Rows at these positions as JSON."""
+        if not positions:
+            return {}
+        wanted = set(positions)
+        out: dict[int, str] = {}
+        for rows in self.scan(min(wanted), max(wanted) + 1, verdict="all"):
+            at = rows.positions.tolist()
+            if wanted.isdisjoint(at):
+                continue
+            for position, row in zip(at, rows.to_dicts(), strict=True):
+                if position in wanted:
+                    out[position] = raw_text(row)
+        return out
 
 
 def _text(raw: str | bytes) -> str:
     return raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
 
 
-class _scan(Iterator[Rows]):  # noqa: N801 - a generator in all but `close` and `with`
-    """Rows of one core scan; closes it at the end."""
-
-    def __init__(
-        self,
-        core: _core.Scan,
-        fields: dict[str, Field],
-        numbers: tuple[int, ...],
-        verdict: str,
-    ) -> None:
-        self._core = core
-        self._fields = fields
-        self._numbers = numbers
-        self._verdict = verdict
-
-    def __iter__(self) -> _scan:
-        return self
-
-    def __enter__(self) -> _scan:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the scan."""
-        self._core.close()
-
-    def __next__(self) -> Rows:
-        while True:
-            read = self._core.read(SCAN_ROWS)
-            if read is None:
-                self._core.close()
-                raise StopIteration
-            rows = self._rows(*read)
-            if rows.count:
-                return rows
-
-    def _rows(
-        self, count: int, position: int, verdicts: bytes | None, columns: list[Any]
-    ) -> Rows:
-        marks = (
-            np.zeros(count, dtype=np.uint8)
-            if verdicts is None
-            else np.frombuffer(verdicts, dtype=np.uint8)
-        )
-        positions = np.arange(position, position + count, dtype=np.uint64)
-        values: dict[str, NDArray[Any]] = {}
-        valid: dict[str, NDArray[np.bool_]] = {}
-        scaled: dict[str, NDArray[np.int64]] = {}
-        for name, number in zip(self._fields, self._numbers, strict=True):
-            array, present, integers = columns[number]
-            values[name] = array
-            valid[name] = np.ones(count, dtype=np.bool_) if present is None else present
-            if integers is not None:
-                scaled[name] = integers
-        if self._verdict == "ok" and marks.any():
-            keep = marks == 0
-            values = {name: array[keep] for name, array in values.items()}
-            valid = {name: mask[keep] for name, mask in valid.items()}
-            scaled = {name: array[keep] for name, array in scaled.items()}
-            positions, marks = positions[keep], marks[keep]
-        return Rows(self._fields, values, valid, scaled, positions, marks)
-
-
 # ------------------------------------------------------------------------- inputs
 
 
 def _is_table(rows: Mapping[str, Any]) -> bool:
-    """Whether a dict holds columns (any of them is one) rather than the values of a row."""
+    """Whether a dict holds columns (any of them is one) or the values of a row."""
     return any(
         isinstance(value, (list, tuple, np.ndarray))
         or (hasattr(value, "__len__") and hasattr(value, "dtype"))
@@ -590,17 +475,3 @@ def sync_interval(sync: str) -> int:
     error = InvalidError(f"there is no sync mode {sync!r}")
     error.add_note("'commit', or 'interval:T' with a duration such as 'interval:5ms'")
     raise error
-
-
-def arrow_type(field: Field) -> Any:
-    """The pyarrow type of a field."""
-    import pyarrow as pa
-
-    simple = {
-        "i64": pa.int64(), "u64": pa.uint64(), "i32": pa.int32(), "f64": pa.float64(),
-        "f32": pa.float32(), "bool": pa.bool_(), "time[us]": pa.timestamp("us", tz="UTC"),
-        "date": pa.date32(), "cat": pa.string(), "str": pa.string(), "bytes": pa.binary(),
-    }  # fmt: skip
-    found = simple.get(field.type)
-    return pa.decimal128(18, field.scale) if found is None else found
-

@@ -17,7 +17,9 @@ __all__ = ["Change", "Diff", "diff"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A group whose values differ: None instead of `old` or `new` where it is absent."""
+    """A group whose values differ: None instead of `old` or `new` where it is
+    absent.
+    """
 
     group: dict[str, Any]
     old: dict[str, Any] | None
@@ -28,7 +30,9 @@ class Change:
         """How large the difference is: the greatest of any number column."""
         if self.old is None or self.new is None:
             one = self.old or self.new or {}
-            return max((abs(float(v)) for v in one.values() if _is_number(v)), default=0.0)
+            return max(
+                (abs(float(v)) for v in one.values() if _is_number(v)), default=0.0
+            )
         return max(
             (abs(float(self.new[n] or 0) - float(self.old[n] or 0)) for n in self.old
              if _is_number(self.old[n]) or _is_number(self.new[n])),
@@ -47,11 +51,12 @@ class Change:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and value == value  # noqa: PLR0124 - no NaN
+    return isinstance(value, (int, float)) and value == value
 
 
 class Diff(Sequence[Change]):
-    """Groups that differ, the largest first. Empty: the answers are the same to the bit.
+    """Groups that differ, the largest first. Empty: the answers are the same to the
+    bit.
 
     Attributes
     ----------
@@ -114,7 +119,9 @@ def diff(old: Answer, new: Answer, *, top: int | None = None) -> Diff:
         a, b = before.get(group), after.get(group)
         if a is None or b is None or a[0] != b[0]:
             named = dict(zip(keys, (a or b or ([], [], {}))[1], strict=True))
-            changes.append(Change(named, None if a is None else a[2], None if b is None else b[2]))
+            changes.append(
+                Change(named, None if a is None else a[2], None if b is None else b[2])
+            )
     changes.sort(key=lambda c: (-c.weight, str(c.group)))
     total = len(changes)
     kept = changes if top is None else changes[:top]
@@ -137,15 +144,17 @@ def _groups(answer: Answer, keys: list[str]) -> dict[Any, tuple[Any, list[Any], 
 
 
 def _cells(answer: Answer, name: str) -> list[Any]:
-    """Values that compare by bits: NaN is itself, null is None, decimals are integers."""
+    """Values that compare by bits: NaN is itself, null is None, decimals are
+    integers.
+    """
     values, valid = answer._pair(name)
+    cells: Any
     field = answer.fields[answer.columns.index(name)]
-    cells: list[Any]
     if field.type.startswith("decimal") or field.type in ("i64", "u64", "i32"):
         exact = answer.exact(name).integers.tolist()
         wide = answer._overflows.get(answer.columns.index(name), {})
-        return [v if ok or i in wide else None
-                for i, (v, ok) in enumerate(zip(exact, valid.tolist(), strict=True))]  # fmt: skip
+        cells = zip(exact, valid.tolist(), strict=True)
+        return [v if ok or i in wide else None for i, (v, ok) in enumerate(cells)]
     if values.dtype.kind == "f":
         width = np.uint64 if values.dtype.itemsize == 8 else np.uint32
         cells = np.ascontiguousarray(values).view(width).tolist()
@@ -156,5 +165,7 @@ def _cells(answer: Answer, name: str) -> list[Any]:
 
 def _shown(answer: Answer, name: str) -> list[Any]:
     values, valid = answer._pair(name)
-    cells = values.astype(object).tolist() if values.dtype.kind == "T" else values.tolist()
+    cells = (
+        values.astype(object).tolist() if values.dtype.kind == "T" else values.tolist()
+    )
     return [v if ok else None for v, ok in zip(cells, valid.tolist(), strict=True)]

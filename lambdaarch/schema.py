@@ -29,7 +29,19 @@ from .errors import FieldTypeError, InvalidError
 
 __all__ = ["Field", "Schema", "nullable"]
 
-NAMES = ("i64", "u64", "i32", "f64", "f32", "bool", "time[us]", "date", "cat", "str", "bytes")
+NAMES = (
+    "i64",
+    "u64",
+    "i32",
+    "f64",
+    "f32",
+    "bool",
+    "time[us]",
+    "date",
+    "cat",
+    "str",
+    "bytes",
+)
 ALIASES = {"time": "time[us]"}
 DECIMAL = re.compile(r"decimal\((\d{1,2})\)")
 
@@ -109,7 +121,8 @@ class Schema(Mapping[str, Field]):
 
     __slots__ = ("_fields",)
 
-    def __init__(self, fields: Mapping[str, str] | Iterable[Field]) -> None:
+    def __init__(self, fields: Mapping[str, str] | Iterable[Field] | Schema) -> None:
+        found: list[Field]
         if isinstance(fields, Schema):
             found = list(fields.values())
         elif isinstance(fields, Mapping):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Store: a folder with logs and views. One process writes, any number of processes read."""
+"""Store: a folder with logs and views. One process writes, any number of processes
+read.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ def open(path: str | os.PathLike[str], mode: str = "w") -> Store:
     InvalidError
         The folder is not empty and no store.
     NewerFormatError, DamagedError, ReadOnlyError, StorageError
-        As their names say; a writer of the same log elsewhere shows at the first append.
+        As their names say; a writer of the same log elsewhere shows at the first
+        append.
 
     Examples
     --------
@@ -68,8 +71,8 @@ def open(path: str | os.PathLike[str], mode: str = "w") -> Store:
 class Store:
     """An open store; made by `open`. Close it, or use it as a context manager.
 
-    ``store["revenue"]`` is a view. All methods may be called from any thread, but not in a
-    child process after a fork.
+    ``store["revenue"]`` is a view. All methods may be called from any thread, but not
+    in a child process after a fork.
     """
 
     def __init__(self, core: _core.Store, path: str, mode: str) -> None:
@@ -132,13 +135,13 @@ class Store:
         name : str
             The log's name.
         schema : dict of str to str, optional
-            Field to type, as in ``{"id": "u64", "amount": "decimal(2)", "note": "str?"}``
-            (see `lambdaarch.schema`). Without it the log must exist.
+            Field to type, as in ``{"id": "u64", "amount": "decimal(2)", "note":
+            "str?"}`` (see `lambdaarch.schema`). Without it the log must exist.
         time : str, optional
             The field that holds event time.
         dedupe : str, optional
-            The field that identifies an event: a row whose id was there before keeps its
-            position as a duplicate and counts nowhere.
+            The field that identifies an event: a row whose id was there before keeps
+            its position as a duplicate and counts nowhere.
         check : list of Expr, optional
             Conditions that every row must fulfil; a row that does not is bad.
         sync : {"commit", "interval:5ms", ...}
@@ -173,12 +176,16 @@ class Store:
             "dedupe": list(ids) if ids else None,
             "check": [to_predicate(expr).to_plan(fields.types) for expr in check],
         }
-        return Log(self._core.log(name, json.dumps(spec, ensure_ascii=False)), sync=sync)
+        return Log(
+            self._core.log(name, json.dumps(spec, ensure_ascii=False)), sync=sync
+        )
 
     @property
     def logs(self) -> dict[str, Log]:
         """The store's logs by name."""
-        return {entry["name"]: self.log(entry["name"]) for entry in self.status()["logs"]}
+        return {
+            entry["name"]: self.log(entry["name"]) for entry in self.status()["logs"]
+        }
 
     # --------------------------------------------------------------------- views
 
@@ -216,8 +223,8 @@ class Store:
             What happens to a row on which an expression fails: it counts as failed, the
             expression is null, or the fold stops.
         replace : bool, default False
-            Another definition under this name becomes a candidate, which the next batch run
-            publishes.
+            Another definition under this name becomes a candidate, which the next batch
+            run publishes.
 
         Raises
         ------
@@ -234,7 +241,8 @@ class Store:
         source = self.log(log) if isinstance(log, str) else log
         plan = view_plan(
             source.name, source.schema,
-            by=by, window=window, agg={} if agg is None else agg, where=where, on_error=on_error,
+            by=by, window=window, agg={} if agg is None else agg, where=where,
+            on_error=on_error,
         )  # fmt: skip
         text = json.dumps(plan, ensure_ascii=False)
         try:
@@ -282,7 +290,8 @@ class Store:
         cutoff : int, optional
             First position not in the batch part; default: the durable end now.
         incremental : bool, default False
-            Merge the rows since the old cutoff into the old version, where that is allowed.
+            Merge the rows since the old cutoff into the old version, where that is
+            allowed.
         memory : int, optional
             Bytes for all states together; 0: the default.
         threads : int, optional
@@ -295,7 +304,8 @@ class Store:
         Returns
         -------
         Job
-            `Job.report` tells per view version, cutoff, groups, bytes, seconds by stage.
+            `Job.report` tells per view version, cutoff, groups, bytes, seconds by
+            stage.
 
         Raises
         ------
@@ -313,10 +323,15 @@ class Store:
             names = tuple(v.name if isinstance(v, View) else v for v in views)
         started = time.monotonic()
         core = self._core.batch(
-            names, NO_POSITION if cutoff is None else cutoff, memory, threads, incremental, publish
+            names,
+            NO_POSITION if cutoff is None else cutoff,
+            memory,
+            threads,
+            incremental,
+            publish,
         )
         try:
-            with Progress(progress, "batch") as bar:
+            with Progress(show=progress, title="batch") as bar:
                 more = True
                 while more:
                     more, done, total, _, _, view, stage = core.step()
@@ -342,7 +357,8 @@ class Store:
         Returns
         -------
         dict
-            ``bytes`` checked, ``damages``, and ``damage``: file, byte and what, for each.
+            ``bytes`` checked, ``damages``, and ``damage``: file, byte and what, for
+            each.
 
         Raises
         ------
@@ -354,7 +370,7 @@ class Store:
             raise InvalidError(msg)
         core = self._core.verify()
         try:
-            with Progress(progress, "verify") as bar:
+            with Progress(show=progress, title="verify") as bar:
                 more = True
                 while more:
                     more, done, total = core.step()
@@ -371,6 +387,8 @@ class Store:
         return report
 
     def status(self) -> dict[str, Any]:
-        """Logs with their rows by verdict, views with versions and the accounting of rows."""
+        """Logs with their rows by verdict, views with versions and the accounting of
+        rows.
+        """
         status: dict[str, Any] = json.loads(self._core.status())
         return status

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""View: a definition and what it gives: answers that merge the batch part and the live part."""
+"""View: a definition and what it gives: answers that merge the batch part and the live
+part.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ from . import _core
 from ._times import TimeLike, time_of, to_us
 from ._typing import agg_type, node_type
 from .answer import Answer
+from .backfill import Backfill
 from .errors import FieldTypeError, InvalidError, NotFoundError
 from .expressions import Aggregate, Expr, col, literal, read_literal, to_predicate
-from .reconcile import Diff, diff
 from .schema import Schema, scale_of
 from .windows import Window, window_from_plan, window_of
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from .jobs import Job
     from .store import Store
 
-__all__ = ["Backfill", "Version", "View", "view_plan"]
+__all__ = ["Version", "View", "view_plan"]
 
 WINDOW_TYPES = {"window_start": "time[us]", "window_end": "time[us]"}
 
@@ -186,8 +188,8 @@ class View:
         known = self._known()
         by = f" by {', '.join(known.keys)}" if known.keys else ""
         window = f" in {known.window!r}" if known.window is not None else ""
-        aggs = ", ".join(name for name in known.types
-                         if name not in known.keys and name not in WINDOW_TYPES)  # fmt: skip
+        skipped = {*known.keys, *WINDOW_TYPES}
+        aggs = ", ".join(name for name in known.types if name not in skipped)
         return f'<View "{self._name}" of {", ".join(known.logs)}: {aggs}{by}{window}>'
 
     def _known(self) -> _Shape:
@@ -222,8 +224,8 @@ class View:
         keys : dict, optional
             Key to a value or a list of values; None is the null group.
         since, until : time, optional
-            Windows with ``since <= window_start < until``; text, datetime, datetime64 or
-            microseconds, UTC.
+            Windows with ``since <= window_start < until``; text, datetime, datetime64
+            or microseconds, UTC.
         where : Expr, optional
             A condition over the answer's columns.
         order_by : str or list of str, optional
@@ -233,11 +235,11 @@ class View:
         columns : list of str, optional
             Columns to give, in this order.
         rollup : str, Window or dict, optional
-            Coarser, by merging states: ``"1mo"``, or ``{"by": ["sku"], "window": "1mo"}``;
-            window None joins all time. Distinct counts and means stay right.
+            Coarser, by merging states: ``"1mo"``, or ``{"by": ["sku"], "window":
+            "1mo"}``; window None joins all time. Distinct counts and means stay right.
         as_of : int or time, optional
-            The published definition over the rows before this position, or over the rows
-            taken in before this time.
+            The published definition over the rows before this position, or over the
+            rows taken in before this time.
         version : int, optional
             What a kept version said, without the live part.
         parts : bool, default True
@@ -263,7 +265,9 @@ class View:
         spec: dict[str, Any] = {}
         rolled = _rollup(rollup)
         if keys:
-            spec["keys"] = {name: self._key_values(name, want) for name, want in keys.items()}
+            spec["keys"] = {
+                name: self._key_values(name, want) for name, want in keys.items()
+            }
         if since is not None:
             spec["since"] = to_us(since)
         if until is not None:
@@ -288,7 +292,8 @@ class View:
         return Answer(core, keys=known.keys, overflow=overflow)
 
     def __getitem__(self, key: Any) -> dict[str, Any]:
-        """One group: ``revenue["A1", "2026-11-21"]``: its keys, then a time in its window.
+        """One group: ``revenue["A1", "2026-11-21"]``: its keys, then a time in its
+        window.
 
         Returns
         -------
@@ -307,7 +312,10 @@ class View:
         need = len(known.keys) + (known.window is not None)
         if len(wanted) != need:
             names = [*known.keys, *(["a time"] if known.window is not None else [])]
-            msg = f'view "{self._name}" is read by {need} values ({", ".join(names)}), got {key!r}'
+            msg = (
+                f'view "{self._name}" is read by {need} values ({", ".join(names)}), '
+                f"got {key!r}"
+            )
             raise InvalidError(msg)
         since = until = None
         if known.window is not None:
@@ -382,7 +390,9 @@ class View:
         """
         if version is None:
             now = self.version
-            older = [v.number for v in self.versions if now is not None and v.number < now]
+            older = [
+                v.number for v in self.versions if now is not None and v.number < now
+            ]
             if not older:
                 msg = f'view "{self._name}" has no version before the current one'
                 raise NotFoundError(msg)
@@ -443,89 +453,6 @@ class View:
         return fix
 
 
-class Backfill:
-    """A recomputed version beside the published one.
-
-    Attributes
-    ----------
-    job : Job
-        The run that made it.
-    old, new : int
-        Versions.
-    """
-
-    def __init__(
-        self, view: View, *, old: int, new: int, start: int | None, end: int | None,
-        candidate: bool, job: Job,
-    ) -> None:  # fmt: skip
-        self._view = view
-        self.old = old
-        self.new = new
-        self._start = start
-        self._end = end
-        self._candidate = candidate
-        self.job = job
-
-    @property
-    def same(self) -> bool:
-        """Whether every group and state is the same, to the bit."""
-        hashes = {v.number: v.content_hash for v in self._view.versions}
-        return self.old == self.new or hashes.get(self.old) == hashes.get(self.new)
-
-    def diff(self, *, top: int | None = 20) -> Diff:
-        """Groups in [start, end) whose finished values differ, the largest first."""
-        return self._diff(self._start, self._end, top)
-
-    def _diff(self, start: int | None, end: int | None, top: int | None) -> Diff:
-        old = self._view.query(
-            version=self.old, since=start, until=end, parts=False, overflow="null"
-        )
-        new = self._view.query(
-            version=self.new, since=start, until=end, parts=False, overflow="null"
-        )
-        return diff(old, new, top=top)
-
-    def outside(self, *, top: int | None = 20) -> Diff:
-        """Groups outside of [start, end) that differ."""
-        changes = []
-        groups = 0
-        if self._start is not None:
-            before = self._diff(None, self._start, None)
-            changes += list(before)
-            groups += before.groups
-        if self._end is not None:
-            after = self._diff(self._end, None, None)
-            changes += list(after)
-            groups += after.groups
-        total = len(changes)
-        return Diff(changes if top is None else changes[:top], groups=groups, total=total)
-
-    def apply(self) -> int:
-        """Make the recomputed version the current one.
-
-        Raises
-        ------
-        InvalidError
-            Groups outside of [start, end) differ too.
-        """
-        if self.same:
-            return self.old
-        outside = self.outside()
-        if outside.total:
-            error = InvalidError(
-                f'could not apply the backfill of "{self._view.name}": {outside.total} groups '
-                f"outside of the range differ, such as {outside[0]}"
-            )
-            error.add_note("widen the range, or recompute everything with store.batch()")
-            raise error
-        self._view.rollback(self.new)
-        return self.new
-
-    def __repr__(self) -> str:
-        state = "same" if self.same else "differs"
-        return f"<Backfill of {self._view.name}: version {self.new} {state} from {self.old}>"
-
-
 # ------------------------------------------------------------------------- helpers
 
 
@@ -546,7 +473,8 @@ class _Shape:
     def of_plan(cls, plan: dict[str, Any], schema: Schema) -> _Shape:
         source = schema.types
         types: dict[str, str | None] = {
-            name: _by_value(node_type(node, source)) for name, node in plan.get("by") or []
+            name: _by_value(node_type(node, source))
+            for name, node in plan.get("by") or []
         }
         keys = list(types)
         window = window_from_plan(plan.get("window"))
@@ -589,18 +517,21 @@ def _key_value(name: str, value: Any, kind: str | None) -> Any:
 
 
 def _scaled(name: str, value: Any, have: str, out: Any, scale: int) -> int:
+    power: int = 10**scale
     if have in ("i64", "u64"):
-        return int(out) * 10**scale
+        return int(out) * power
     if have == "f64":
-        have, out = f"decimal({scale})", round(float(value) * 10**scale)
-        if out / 10**scale != float(value):
+        have, out = f"decimal({scale})", round(float(value) * power)
+        if out / power != float(value):
             have = ""
     if have.startswith("decimal"):
         digits = scale_of(have)
         if digits <= scale:
-            return int(out) * 10 ** (scale - digits)
-        if out % 10 ** (digits - scale) == 0:
-            return int(out) // 10 ** (digits - scale)
+            more: int = 10 ** (scale - digits)
+            return int(out) * more
+        fewer: int = 10 ** (digits - scale)
+        if out % fewer == 0:
+            return int(out) // fewer
     msg = f'key "{name}" of type decimal({scale}) cannot be {value!r}'
     raise FieldTypeError(msg)
 
@@ -641,5 +572,3 @@ def _count(name: str, value: Any) -> int:
         msg = f"{name} is a number from 0, not {value!r}"
         raise InvalidError(msg)
     return int(value)
-
-

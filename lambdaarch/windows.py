@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Windows: how event time is cut into groups. Times are UTC; a window is [start, end)."""
+"""Windows: how event time is cut into groups. Times are UTC; a window is [start,
+end).
+"""
 
 from __future__ import annotations
 
@@ -87,8 +89,8 @@ def tumbling(every: DurationLike, *, origin: TimeLike | None = None) -> Window:
     Parameters
     ----------
     every : str, timedelta or timedelta64
-        ``"5m"``, ``"1h"``, ``"1d"``, ...; ``"1w"`` (from Monday), ``"1mo"``, ``"1q"`` and
-        ``"1y"`` follow the calendar.
+        ``"5m"``, ``"1h"``, ``"1d"``, ...; ``"1w"`` (from Monday), ``"1mo"``, ``"1q"``
+        and ``"1y"`` follow the calendar.
     origin : time, optional
         A window starts there; default 1970-01-01. Not for calendar units, but ``"1w"``
         with an origin is seven days from it.
@@ -116,7 +118,9 @@ def tumbling(every: DurationLike, *, origin: TimeLike | None = None) -> Window:
     if us <= 0:
         msg = f"a window is longer than nothing, not {every!r}"
         raise InvalidError(msg)
-    return Window("tumbling", size_us=us, origin_us=0 if origin is None else to_us(origin) % us)
+    return Window(
+        "tumbling", size_us=us, origin_us=0 if origin is None else to_us(origin) % us
+    )
 
 
 def calendar(unit: str, *, count: int = 1) -> Window:

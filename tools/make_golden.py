@@ -27,7 +27,9 @@ def main() -> int:
     import lambdaarch as la
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("format", type=int, help="the format version that is written now")
+    parser.add_argument(
+        "format", type=int, help="the format version that is written now"
+    )
     to = ROOT / "tests" / "golden" / f"v{parser.parse_args().format}"
     if to.exists():
         print(f"{to.relative_to(ROOT)} is there already", file=sys.stderr)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How fast and how small is a column? Encode and decode of one frame (65,536 rows) of each
- * column of the reference event, and of the forms that are not in it. From the tree's root:
+/* How fast and how small is a column? Encode and decode of one frame (65,536 rows) of
+ * each column of the reference event, and of the forms that are not in it. One line, from
+ * the tree's root:
  *
  *   make -C csrc lib BUILD=release OUT=/tmp/b-speed && gcc -O3 -fno-math-errno -std=c11 -D_GNU_SOURCE -Icsrc/include -Icsrc/core benchmarks/c/codec_speed.c /tmp/b-speed/liblambdaarch.a -lzstd -lxxhash -lcrypto -pthread -o /tmp/codec_speed && /tmp/codec_speed
  *
- * Figures are the best of several rounds, one thread, data in cache or just behind it. */
+ * Figures are the best of several rounds, one thread, data in or just behind the cache. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

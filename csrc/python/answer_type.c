@@ -8,8 +8,7 @@
 #define PARTS 3
 
 typedef struct answer_object {
-    PyObject_HEAD
-    la_table *tables[PARTS];
+    PyObject_HEAD la_table *tables[PARTS];
     PyObject *capsules[PARTS]; /* hold the tables for arrays over them */
     PyObject *receipt;         /* str */
     PyObject *overflow;        /* dict: column -> dict: row -> exact int or None */
@@ -74,14 +73,12 @@ copy_part(answer_object *self, const la_query *query, int part)
     }
     la_table *table;
     bool copied;
-    Py_BEGIN_ALLOW_THREADS
-    table = pyla_table_new(la_query_schema(query));
+    Py_BEGIN_ALLOW_THREADS table = pyla_table_new(la_query_schema(query));
     copied = table != NULL && pyla_table_add(table, chunk);
     if (copied) {
         pyla_table_blank(table);
     }
-    Py_END_ALLOW_THREADS
-    self->tables[part] = table;
+    Py_END_ALLOW_THREADS self->tables[part] = table;
     if (!copied) {
         PyErr_NoMemory();
         return -1;
@@ -178,7 +175,8 @@ answer_rows(PyObject *op, PyObject *unused)
 {
     (void)unused;
     answer_object *self = (answer_object *)op;
-    return PyLong_FromUnsignedLong(pyla_table_chunk(self->tables[LA_PART_MERGED])->rows);
+    return PyLong_FromUnsignedLong(
+        pyla_table_chunk(self->tables[LA_PART_MERGED])->rows);
 }
 
 static PyObject *
@@ -186,8 +184,8 @@ answer_has_parts(PyObject *op, PyObject *unused)
 {
     (void)unused;
     answer_object *self = (answer_object *)op;
-    return PyBool_FromLong(self->tables[LA_PART_BATCH] != NULL
-                           && self->tables[LA_PART_SPEED] != NULL);
+    return PyBool_FromLong(self->tables[LA_PART_BATCH] != NULL &&
+                           self->tables[LA_PART_SPEED] != NULL);
 }
 
 static PyObject *
@@ -200,9 +198,9 @@ answer_column(PyObject *op, PyObject *args)
         return NULL;
     }
     la_table *table = column_of(self, part, column);
-    return table == NULL ? NULL
-                         : pyla_column_pair(pyla_module(op), table, column,
-                                            self->capsules[part]);
+    return table == NULL
+               ? NULL
+               : pyla_column_pair(pyla_module(op), table, column, self->capsules[part]);
 }
 
 static PyObject *
@@ -215,7 +213,8 @@ answer_scaled(PyObject *op, PyObject *args)
         return NULL;
     }
     la_table *table = column_of(self, part, column);
-    return table == NULL ? NULL : pyla_column_scaled(table, column, self->capsules[part]);
+    return table == NULL ? NULL
+                         : pyla_column_scaled(table, column, self->capsules[part]);
 }
 
 static PyObject *
@@ -249,7 +248,8 @@ static PyMethodDef answer_methods[] = {
     {"rows", answer_rows, METH_NOARGS, "Number of rows."},
     {"has_parts", answer_has_parts, METH_NOARGS, "Whether batch and speed are there."},
     {"column", answer_column, METH_VARARGS, "column(part, column) -> (values, valid)."},
-    {"scaled", answer_scaled, METH_VARARGS, "scaled(part, column) -> integers behind it."},
+    {"scaled", answer_scaled, METH_VARARGS,
+     "scaled(part, column) -> integers behind it."},
     {"overflow", answer_overflow, METH_NOARGS, "{column: {row: exact integer}}"},
     {"receipt", answer_receipt, METH_NOARGS, "Where the answer came from, JSON."},
     {"arrow", answer_arrow, METH_VARARGS, "arrow(part) -> arrow_array_stream capsule."},
@@ -267,7 +267,7 @@ static PyType_Slot answer_slots[] = {
 PyType_Spec pyla_answer_spec = {
     .name = "lambdaarch._core.Answer",
     .basicsize = sizeof(answer_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = answer_slots,
 };

@@ -69,8 +69,7 @@ stream_next(struct ArrowArrayStream *stream, struct ArrowArray *out)
     }
     struct ArrowSchema schema = {0};
     if (la_chunk_to_arrow(la_env_system(), pyla_table_chunk(self->table), &schema, out,
-                          &self->err)
-        != LA_OK) {
+                          &self->err) != LA_OK) {
         return failed_as(&self->err);
     }
     drop_schema(&schema);
@@ -137,7 +136,8 @@ static PyObject *
 stream_failed(const la_module *module, struct ArrowArrayStream *stream, int code)
 {
     const char *text = stream->get_last_error(stream);
-    return pyla_fail(module, LA_INVALID, NULL, "could not read the Arrow stream: %.300s",
+    return pyla_fail(module, LA_INVALID, NULL,
+                     "could not read the Arrow stream: %.300s",
                      text == NULL ? strerror(code) : text);
 }
 
@@ -147,9 +147,10 @@ check_names(const la_module *module, const la_schema *schema,
             const struct ArrowSchema *arrow)
 {
     if (strcmp(arrow->format, "+s") != 0) {
-        pyla_fail(module, LA_TYPE, NULL,
-                  "could not append an Arrow stream of format \"%.40s\": rows are structs",
-                  arrow->format);
+        pyla_fail(
+            module, LA_TYPE, NULL,
+            "could not append an Arrow stream of format \"%.40s\": rows are structs",
+            arrow->format);
         return -1;
     }
     uint32_t count = la_schema_count(schema);
@@ -206,15 +207,16 @@ pyla_arrow_rows_fini(la_arrow_rows *rows)
 /* Takes `array` as the next piece of `out`. */
 static int
 take_array(const la_module *module, const la_schema *schema,
-           const struct ArrowSchema *arrow, struct ArrowArray *array, la_arrow_rows *out)
+           const struct ArrowSchema *arrow, struct ArrowArray *array,
+           la_arrow_rows *out)
 {
     la_error err;
     la_chunk *chunk;
     la_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_chunk_from_arrow(la_env_system(), schema, arrow, array, &chunk, &err);
-    Py_END_ALLOW_THREADS
-    if (status != LA_OK) {
+    Py_BEGIN_ALLOW_THREADS status =
+        la_chunk_from_arrow(la_env_system(), schema, arrow, array, &chunk, &err);
+    Py_END_ALLOW_THREADS if (status != LA_OK)
+    {
         drop_array(array);
         free(array);
         pyla_raise(module, &err);
@@ -227,8 +229,8 @@ take_array(const la_module *module, const la_schema *schema,
         return 0;
     }
     bool added = true;
-    Py_BEGIN_ALLOW_THREADS
-    if (out->joined == NULL) {
+    Py_BEGIN_ALLOW_THREADS if (out->joined == NULL)
+    {
         out->joined = pyla_table_new(schema);
         added = out->joined != NULL && pyla_table_add(out->joined, out->borrowed);
         la_chunk_free(out->borrowed);
@@ -241,8 +243,8 @@ take_array(const la_module *module, const la_schema *schema,
     la_chunk_free(chunk);
     drop_array(array);
     free(array);
-    Py_END_ALLOW_THREADS
-    if (!added) {
+    Py_END_ALLOW_THREADS if (!added)
+    {
         PyErr_NoMemory();
         return -1;
     }
@@ -261,10 +263,9 @@ next_array(const la_module *module, struct ArrowArrayStream *stream,
     }
     /* The producer may need the GIL (a Python generator): it takes it itself. */
     int code;
-    Py_BEGIN_ALLOW_THREADS
-    code = stream->get_next(stream, array);
-    Py_END_ALLOW_THREADS
-    if (code != 0) {
+    Py_BEGIN_ALLOW_THREADS code = stream->get_next(stream, array);
+    Py_END_ALLOW_THREADS if (code != 0)
+    {
         free(array);
         stream_failed(module, stream, code);
         return -1;
@@ -292,10 +293,9 @@ pyla_arrow_import(const la_module *module, const la_schema *schema, PyObject *ca
     }
     struct ArrowSchema arrow = {0};
     int code;
-    Py_BEGIN_ALLOW_THREADS
-    code = stream->get_schema(stream, &arrow);
-    Py_END_ALLOW_THREADS
-    if (code != 0) {
+    Py_BEGIN_ALLOW_THREADS code = stream->get_schema(stream, &arrow);
+    Py_END_ALLOW_THREADS if (code != 0)
+    {
         stream_failed(module, stream, code);
         return -1;
     }

@@ -66,24 +66,23 @@ put(PyObject *instance, const char *name, PyObject *value)
 static PyObject *
 number_or_none(uint64_t value)
 {
-    return value == UINT64_MAX ? Py_NewRef(Py_None) : PyLong_FromUnsignedLongLong(value);
+    return value == UINT64_MAX ? Py_NewRef(Py_None)
+                               : PyLong_FromUnsignedLongLong(value);
 }
 
 static bool
 describe(PyObject *instance, const la_error *err)
 {
-    if (!put(instance, "status", PyUnicode_FromString(la_status_name(err->status)))
-        || !put(instance, "retriable", PyBool_FromLong(err->retriable))
-        || !put(instance, "position", number_or_none(err->position))
-        || !put(instance, "byte", number_or_none(err->byte))
-        || !put(instance, "path",
-                err->path[0] == '\0'
-                    ? Py_NewRef(Py_None)
-                    : PyUnicode_DecodeFSDefault(err->path))) {
+    if (!put(instance, "status", PyUnicode_FromString(la_status_name(err->status))) ||
+        !put(instance, "retriable", PyBool_FromLong(err->retriable)) ||
+        !put(instance, "position", number_or_none(err->position)) ||
+        !put(instance, "byte", number_or_none(err->byte)) ||
+        !put(instance, "path",
+             err->path[0] == '\0' ? Py_NewRef(Py_None)
+                                  : PyUnicode_DecodeFSDefault(err->path))) {
         return false;
     }
-    if (err->os_errno != 0
-        && !put(instance, "errno", PyLong_FromLong(err->os_errno))) {
+    if (err->os_errno != 0 && !put(instance, "errno", PyLong_FromLong(err->os_errno))) {
         return false;
     }
     if (err->hint[0] != '\0') {
@@ -102,7 +101,8 @@ pyla_raise(const la_module *module, const la_error *err)
     if (PyErr_Occurred()) {
         return NULL;
     }
-    PyObject *class = err->status < LA_STATUS_COUNT ? module->errors[err->status] : NULL;
+    PyObject *class =
+        err->status < LA_STATUS_COUNT ? module->errors[err->status] : NULL;
     if (class == NULL) {
         PyErr_Format(PyExc_SystemError, "the core failed with status %d: %s",
                      (int)err->status, err->message);
@@ -121,8 +121,8 @@ pyla_raise(const la_module *module, const la_error *err)
 }
 
 PyObject *
-pyla_fail(const la_module *module, la_status status, const char *hint, const char *format,
-          ...)
+pyla_fail(const la_module *module, la_status status, const char *hint,
+          const char *format, ...)
 {
     la_error err = {.status = status, .position = LA_NO_POSITION, .byte = UINT64_MAX};
     va_list args;

@@ -1,33 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Python values to rows for the core.
+/* Python columns and row dicts to rows for the core.
  *
  *   array of the physical type  -> borrowed, zero-copy; input.held keeps it alive
  *   StringDType array           -> heap and offsets of the input
  *   list, tuple, object array   -> cell by cell, by the field's type
  *   list of dicts               -> the same, each cell looked up by name
  *
- * Nothing is guessed: a bool is no integer, a float is an integer only when it is integral, a
- * decimal only when it reads back as the same float. What cannot be read makes its row bad, with a
- * reason; the caller raises for the lowest one or sends them to quarantine. */
-#include "state.h" /* Python.h comes first */
+ * What cannot be read (cell.c) makes its row bad, with a reason; the caller raises for the
+ * lowest one or sends them to quarantine. */
+#include "cell.h"
 
-#include <datetime.h>
-#include <math.h>
-#include <numpy/arrayscalars.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-
-#define US_PER_SECOND INT64_C(1000000)
-#define US_PER_DAY (INT64_C(86400) * US_PER_SECOND)
-#define DECIMAL_END INT64_C(1000000000000000000)
-#define REASON_BYTES 512
-
-void
-pyla_input_imports(void)
-{
-    PyDateTime_IMPORT;
-}
 
 /* ------------------------------------------------------------------ life */
 
@@ -134,541 +117,6 @@ pyla_input_bad(la_input *input, uint32_t row, la_status status, PyObject *reason
     return failed ? -1 : 0;
 }
 
-/* ----------------------------------------------------------------- one cell */
-
-typedef enum outcome { CELL_ERROR = -1, CELL_VALUE, CELL_NULL, CELL_BAD } outcome;
-
-typedef struct cell {
-    int64_t integer; /* all but floats and text; u64 as bits */
-    double real;
-    const char *text;
-    Py_ssize_t size;
-    PyObject *held; /* keeps text alive */
-    la_status status;
-    char reason[REASON_BYTES];
-} cell;
-
-static outcome
-bad(cell *out, la_status status, const char *format, ...) LA_PRINTF(3, 4);
-
-static outcome
-bad(cell *out, la_status status, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(out->reason, sizeof out->reason, format, args);
-    va_end(args);
-    out->status = status;
-    return CELL_BAD;
-}
-
-/* "expected i64, got 'x' (str)". */
-static outcome
-unexpected(cell *out, const la_field *field, PyObject *value, const char *hint)
-{
-    char type[PYLA_TYPE_TEXT];
-    pyla_type_text(field, type);
-    PyObject *shown = PyObject_Repr(value);
-    const char *text = shown == NULL ? NULL : PyUnicode_AsUTF8(shown);
-    if (text == NULL) {
-        PyErr_Clear();
-        text = "a value";
-    }
-    bad(out, LA_TYPE, "expected %s, got %.120s%s (%.60s)%s%s", type, text,
-        strlen(text) > 120 ? "..." : "", Py_TYPE(value)->tp_name,
-        hint[0] == '\0' ? "" : ": ", hint);
-    Py_XDECREF(shown);
-    return CELL_BAD;
-}
-
-static outcome
-out_of_range(cell *out, const la_field *field, PyObject *value)
-{
-    (void)unexpected(out, field, value, "out of range");
-    out->status = LA_INVALID;
-    return CELL_BAD;
-}
-
-/* A pending error of a conversion becomes the reason; memory and signals stay errors. */
-static outcome
-from_exception(cell *out, const la_field *field, PyObject *value)
-{
-    if (!PyErr_ExceptionMatches(PyExc_ValueError)
-        && !PyErr_ExceptionMatches(PyExc_TypeError)
-        && !PyErr_ExceptionMatches(PyExc_ArithmeticError)) {
-        return CELL_ERROR;
-    }
-    PyErr_Clear();
-    return unexpected(out, field, value, "");
-}
-
-static outcome
-from_core(cell *out, const la_error *err, PyObject *value)
-{
-    (void)value;
-    return bad(out, err->status, "%s", err->message);
-}
-
-/* None, pandas.NA, NaT, a masked cell. */
-static bool
-is_null(PyObject *value)
-{
-    if (value == Py_None) {
-        return true;
-    }
-    if (PyArray_IsScalar(value, Datetime)) {
-        return PyArrayScalar_VAL(value, Datetime) == NPY_DATETIME_NAT;
-    }
-    const char *name = Py_TYPE(value)->tp_name;
-    const char *last = strrchr(name, '.');
-    name = last == NULL ? name : last + 1;
-    return strcmp(name, "NAType") == 0 || strcmp(name, "NaTType") == 0
-           || strcmp(name, "MaskedConstant") == 0;
-}
-
-static bool
-is_bool(PyObject *value)
-{
-    return PyBool_Check(value) || PyArray_IsScalar(value, Bool);
-}
-
-static bool
-is_float(PyObject *value)
-{
-    return PyFloat_Check(value) || PyArray_IsScalar(value, Floating);
-}
-
-static bool
-is_integer(PyObject *value)
-{
-    return (PyLong_Check(value) && !PyBool_Check(value))
-           || (PyArray_IsScalar(value, Integer) && !PyArray_IsScalar(value, Timedelta));
-}
-
-static outcome
-cell_bool(const la_field *field, PyObject *value, cell *out)
-{
-    if (!is_bool(value)) {
-        return unexpected(out, field, value, "");
-    }
-    int truth = PyObject_IsTrue(value);
-    out->integer = truth;
-    return truth < 0 ? CELL_ERROR : CELL_VALUE;
-}
-
-/* `value` is an int: its bits in `out`, checked against the field's type. */
-static outcome
-integer_in_range(const la_field *field, PyObject *value, PyObject *shown, cell *out)
-{
-    if (field->type == LA_T_U64) {
-        unsigned long long bits = PyLong_AsUnsignedLongLong(value);
-        if (bits == ULLONG_MAX && PyErr_Occurred()) {
-            PyErr_Clear();
-            return out_of_range(out, field, shown);
-        }
-        out->integer = (int64_t)bits;
-        return CELL_VALUE;
-    }
-    int overflow;
-    long long integer = PyLong_AsLongLongAndOverflow(value, &overflow);
-    if (integer == -1 && PyErr_Occurred()) {
-        return CELL_ERROR;
-    }
-    bool narrow = field->type == LA_T_I32 || field->type == LA_T_DATE;
-    if (overflow != 0 || (narrow && (integer < INT32_MIN || integer > INT32_MAX))) {
-        return out_of_range(out, field, shown);
-    }
-    out->integer = integer;
-    return CELL_VALUE;
-}
-
-static outcome
-cell_integer(const la_field *field, PyObject *value, cell *out)
-{
-    PyObject *number;
-    if (is_integer(value)) {
-        number = PyNumber_Index(value);
-    }
-    else if (is_float(value)) {
-        double x = PyFloat_AsDouble(value);
-        if (!isfinite(x) || x != floor(x)) {
-            return unexpected(out, field, value, "not a whole number");
-        }
-        number = PyLong_FromDouble(x);
-    }
-    else {
-        return unexpected(out, field, value, "");
-    }
-    if (number == NULL) {
-        return CELL_ERROR;
-    }
-    outcome done = integer_in_range(field, number, value, out);
-    Py_DECREF(number);
-    return done;
-}
-
-static outcome
-cell_float(const la_field *field, PyObject *value, cell *out)
-{
-    if (is_float(value)) {
-        out->real = PyFloat_AsDouble(value);
-    }
-    else if (is_integer(value)) {
-        PyObject *number = PyNumber_Index(value);
-        if (number == NULL) {
-            return CELL_ERROR;
-        }
-        out->real = PyLong_AsDouble(number);
-        PyObject *back = PyErr_Occurred() ? NULL : PyLong_FromDouble(out->real);
-        int same = back == NULL ? -1 : PyObject_RichCompareBool(back, number, Py_EQ);
-        Py_DECREF(number);
-        Py_XDECREF(back);
-        if (same < 0) {
-            return from_exception(out, field, value);
-        }
-        if (!same) {
-            return unexpected(out, field, value, "the integer has more than 53 bits");
-        }
-    }
-    else {
-        return unexpected(out, field, value, "");
-    }
-    if (PyErr_Occurred()) {
-        return from_exception(out, field, value);
-    }
-    if (field->type == LA_T_F32 && isfinite(out->real) && !isfinite((float)out->real)) {
-        return out_of_range(out, field, value);
-    }
-    return CELL_VALUE;
-}
-
-static const int64_t POWERS[19] = {
-    1,
-    10,
-    100,
-    1000,
-    10000,
-    100000,
-    1000000,
-    10000000,
-    100000000,
-    1000000000,
-    10000000000,
-    100000000000,
-    1000000000000,
-    10000000000000,
-    100000000000000,
-    1000000000000000,
-    10000000000000000,
-    100000000000000000,
-    1000000000000000000,
-};
-
-static outcome
-decimal_text(const la_field *field, const char *text, Py_ssize_t size, PyObject *value,
-             cell *out)
-{
-    /* "9.990" is 9.99: zeros past the scale lose nothing. */
-    const char *point = memchr(text, '.', (size_t)size);
-    if (point != NULL) {
-        while (size > 1 && text[size - 1] == '0' && text + size - 2 > point) {
-            size--;
-        }
-        if (size > 1 && text[size - 1] == '0' && text[size - 2] == '.') {
-            size -= 2;
-        }
-    }
-    la_error err;
-    if (la_parse_decimal(text, (size_t)size, field->scale, &out->integer, &err) != LA_OK) {
-        return from_core(out, &err, value);
-    }
-    return CELL_VALUE;
-}
-
-static outcome
-decimal_float(const la_field *field, PyObject *value, cell *out)
-{
-    double x = PyFloat_AsDouble(value);
-    double scaled = nearbyint(x * (double)POWERS[field->scale]);
-    if (isfinite(scaled) && fabs(scaled) < (double)DECIMAL_END) {
-        for (int64_t step = -1; step <= 1; step++) {
-            int64_t candidate = (int64_t)scaled + step;
-            if (candidate > -DECIMAL_END && candidate < DECIMAL_END
-                && pyla_decimal_to_double(candidate, field->scale) == x) {
-                out->integer = candidate;
-                return CELL_VALUE;
-            }
-        }
-    }
-    return unexpected(out, field, value,
-                      "a float must read back as itself at this scale; round it first or "
-                      "give decimal.Decimal");
-}
-
-static outcome
-cell_decimal(const la_module *module, const la_field *field, PyObject *value, cell *out)
-{
-    if (PyUnicode_Check(value)) {
-        Py_ssize_t size;
-        const char *text = PyUnicode_AsUTF8AndSize(value, &size);
-        return text == NULL ? from_exception(out, field, value)
-                            : decimal_text(field, text, size, value, out);
-    }
-    if (is_integer(value)) {
-        PyObject *number = PyNumber_Index(value);
-        if (number == NULL) {
-            return CELL_ERROR;
-        }
-        int overflow;
-        long long whole = PyLong_AsLongLongAndOverflow(number, &overflow);
-        Py_DECREF(number);
-        int64_t scaled;
-        if (overflow != 0 || __builtin_mul_overflow(whole, POWERS[field->scale], &scaled)
-            || scaled <= -DECIMAL_END || scaled >= DECIMAL_END) {
-            return out_of_range(out, field, value);
-        }
-        out->integer = scaled;
-        return CELL_VALUE;
-    }
-    if (is_float(value)) {
-        return decimal_float(field, value, out);
-    }
-    int known = PyObject_IsInstance(value, module->decimal);
-    if (known < 0) {
-        return CELL_ERROR;
-    }
-    if (!known) {
-        return unexpected(out, field, value, "");
-    }
-    PyObject *plain = PyObject_CallMethod(value, "__format__", "s", "f");
-    Py_ssize_t size;
-    const char *text = plain == NULL ? NULL : PyUnicode_AsUTF8AndSize(plain, &size);
-    outcome done = text == NULL ? from_exception(out, field, value)
-                                : decimal_text(field, text, size, value, out);
-    Py_XDECREF(plain);
-    return done;
-}
-
-/* Days since 1970-01-01 of a Gregorian date (Hinnant's algorithm). */
-static int64_t
-days_of(int64_t year, int month, int day)
-{
-    year -= month <= 2;
-    int64_t era = (year >= 0 ? year : year - 399) / 400;
-    int64_t of_era = year - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-static int64_t
-date_days(PyObject *value)
-{
-    return days_of(PyDateTime_GET_YEAR(value), PyDateTime_GET_MONTH(value),
-                   PyDateTime_GET_DAY(value));
-}
-
-/* Naive means UTC. */
-static outcome
-datetime_us(const la_field *field, PyObject *value, cell *out)
-{
-    int64_t seconds = PyDateTime_DATE_GET_HOUR(value) * 3600
-                      + PyDateTime_DATE_GET_MINUTE(value) * 60
-                      + PyDateTime_DATE_GET_SECOND(value);
-    out->integer = date_days(value) * US_PER_DAY + seconds * US_PER_SECOND
-                   + PyDateTime_DATE_GET_MICROSECOND(value);
-    if (PyDateTime_DATE_GET_TZINFO(value) == Py_None) {
-        return CELL_VALUE;
-    }
-    PyObject *offset = PyObject_CallMethod(value, "utcoffset", NULL);
-    if (offset == NULL) {
-        return from_exception(out, field, value);
-    }
-    if (PyDelta_Check(offset)) {
-        out->integer -= PyDateTime_DELTA_GET_DAYS(offset) * US_PER_DAY
-                        + PyDateTime_DELTA_GET_SECONDS(offset) * US_PER_SECOND
-                        + PyDateTime_DELTA_GET_MICROSECONDS(offset);
-    }
-    Py_DECREF(offset);
-    return CELL_VALUE;
-}
-
-/* Microseconds of a NumPy datetime64 scalar. */
-static outcome
-numpy_us(const la_field *field, PyObject *value, cell *out)
-{
-    const PyArray_DatetimeMetaData *meta =
-        &((PyDatetimeScalarObject *)value)->obmeta;
-    int64_t count = PyArrayScalar_VAL(value, Datetime);
-    int64_t factor = 0;
-    switch (meta->base) {
-    case NPY_FR_W:
-        factor = 7 * US_PER_DAY;
-        break;
-    case NPY_FR_D:
-        factor = US_PER_DAY;
-        break;
-    case NPY_FR_h:
-        factor = 3600 * US_PER_SECOND;
-        break;
-    case NPY_FR_m:
-        factor = 60 * US_PER_SECOND;
-        break;
-    case NPY_FR_s:
-        factor = US_PER_SECOND;
-        break;
-    case NPY_FR_ms:
-        factor = 1000;
-        break;
-    case NPY_FR_us:
-        factor = 1;
-        break;
-    case NPY_FR_ns:
-        if (__builtin_mul_overflow(count, (int64_t)meta->num, &count)) {
-            return out_of_range(out, field, value);
-        }
-        if (count % 1000 != 0) {
-            return unexpected(out, field, value,
-                              "it has parts of a microsecond; cast to datetime64[us]");
-        }
-        out->integer = count / 1000;
-        return CELL_VALUE;
-    default:
-        return unexpected(out, field, value, "cast to datetime64[us]");
-    }
-    if (__builtin_mul_overflow(count, factor, &count)
-        || __builtin_mul_overflow(count, (int64_t)meta->num, &count)) {
-        return out_of_range(out, field, value);
-    }
-    out->integer = count;
-    return CELL_VALUE;
-}
-
-static outcome
-cell_time(const la_field *field, PyObject *value, cell *out)
-{
-    if (PyDateTime_Check(value)) {
-        return datetime_us(field, value, out);
-    }
-    if (PyDate_Check(value)) {
-        out->integer = date_days(value) * US_PER_DAY;
-        return CELL_VALUE;
-    }
-    if (PyArray_IsScalar(value, Datetime)) {
-        return numpy_us(field, value, out);
-    }
-    if (PyUnicode_Check(value)) {
-        Py_ssize_t size;
-        const char *text = PyUnicode_AsUTF8AndSize(value, &size);
-        if (text == NULL) {
-            return from_exception(out, field, value);
-        }
-        la_error err;
-        return la_parse_time(text, (size_t)size, &out->integer, &err) == LA_OK
-                   ? CELL_VALUE
-                   : from_core(out, &err, value);
-    }
-    if (is_integer(value)) {
-        return cell_integer(field, value, out);
-    }
-    return unexpected(out, field, value, "");
-}
-
-static outcome
-cell_date(const la_field *field, PyObject *value, cell *out)
-{
-    if (PyDateTime_Check(value) || PyArray_IsScalar(value, Datetime)) {
-        outcome done = cell_time(field, value, out);
-        if (done == CELL_VALUE && out->integer % US_PER_DAY != 0) {
-            return unexpected(out, field, value, "it has a time of day");
-        }
-        out->integer /= US_PER_DAY;
-        if (done == CELL_VALUE
-            && (out->integer < INT32_MIN || out->integer > INT32_MAX)) {
-            return out_of_range(out, field, value);
-        }
-        return done;
-    }
-    if (PyDate_Check(value)) {
-        out->integer = date_days(value);
-        return CELL_VALUE;
-    }
-    if (PyUnicode_Check(value)) {
-        Py_ssize_t size;
-        const char *text = PyUnicode_AsUTF8AndSize(value, &size);
-        if (text == NULL) {
-            return from_exception(out, field, value);
-        }
-        int32_t days;
-        la_error err;
-        if (la_parse_date(text, (size_t)size, &days, &err) != LA_OK) {
-            return from_core(out, &err, value);
-        }
-        out->integer = days;
-        return CELL_VALUE;
-    }
-    if (is_integer(value)) {
-        return cell_integer(field, value, out);
-    }
-    return unexpected(out, field, value, "");
-}
-
-static outcome
-cell_text(const la_field *field, PyObject *value, cell *out)
-{
-    if (field->type == LA_T_BYTES) {
-        if (!PyBytes_Check(value)) {
-            return unexpected(out, field, value, "");
-        }
-        out->text = PyBytes_AS_STRING(value);
-        out->size = PyBytes_GET_SIZE(value);
-    }
-    else {
-        if (!PyUnicode_Check(value)) {
-            return unexpected(out, field, value,
-                              PyBytes_Check(value) ? "decode it first" : "");
-        }
-        out->text = PyUnicode_AsUTF8AndSize(value, &out->size);
-        if (out->text == NULL) {
-            return PyErr_ExceptionMatches(PyExc_UnicodeError)
-                       ? (PyErr_Clear(),
-                          unexpected(out, field, value, "it is not valid Unicode"))
-                       : CELL_ERROR;
-        }
-    }
-    out->held = Py_NewRef(value);
-    return CELL_VALUE;
-}
-
-static outcome
-read_cell(const la_module *module, const la_field *field, PyObject *value, cell *out)
-{
-    if (is_null(value)) {
-        if (!field->nullable) {
-            return bad(out, LA_INVALID, "null, but the field is not nullable");
-        }
-        return CELL_NULL;
-    }
-    switch (field->type) {
-    case LA_T_BOOL:
-        return cell_bool(field, value, out);
-    case LA_T_I32:
-    case LA_T_I64:
-    case LA_T_U64:
-        return cell_integer(field, value, out);
-    case LA_T_F32:
-    case LA_T_F64:
-        return cell_float(field, value, out);
-    case LA_T_DECIMAL:
-        return cell_decimal(module, field, value, out);
-    case LA_T_TIME:
-        return cell_time(field, value, out);
-    case LA_T_DATE:
-        return cell_date(field, value, out);
-    default:
-        return cell_text(field, value, out);
-    }
-}
-
 /* ------------------------------------------------------------ writing a column */
 
 typedef struct writer {
@@ -684,7 +132,8 @@ typedef struct writer {
 static bool
 is_text(la_type type)
 {
-    return type == LA_T_STR || type == LA_T_BYTES || type == LA_T_CAT || type == LA_T_JSON;
+    return type == LA_T_STR || type == LA_T_BYTES || type == LA_T_CAT ||
+           type == LA_T_JSON;
 }
 
 static size_t
@@ -757,10 +206,11 @@ static int
 write_text(writer *w, uint32_t row, const char *text, size_t size)
 {
     if (w->heap_size + size >= UINT32_MAX) {
-        PyErr_Format(PyExc_ValueError,
-                     "could not append field \"%s\": its texts take 4 GiB or more; append "
-                     "in several calls",
-                     w->field->name);
+        PyErr_Format(
+            PyExc_ValueError,
+            "could not append field \"%s\": its texts take 4 GiB or more; append "
+            "in several calls",
+            w->field->name);
         return -1;
     }
     if (w->heap_size + size > w->heap_capacity) {
@@ -798,8 +248,8 @@ write_bad(writer *w, uint32_t row, la_status status, const char *reason)
 static int
 write_cell(writer *w, const la_module *module, uint32_t row, PyObject *value)
 {
-    cell c = {.held = NULL};
-    outcome done = read_cell(module, w->field, value, &c);
+    la_cell c = {.held = NULL};
+    la_outcome done = pyla_cell_read(module, w->field, value, &c);
     if (done == CELL_ERROR) {
         return -1;
     }
@@ -847,9 +297,10 @@ mark_nulls(writer *w, const uint8_t *mask)
         if (mask[row] == 0) {
             continue;
         }
-        int failed = w->field->nullable ? write_null(w, row)
-                                        : write_bad(w, row, LA_INVALID,
-                                                    "null, but the field is not nullable");
+        int failed =
+            w->field->nullable
+                ? write_null(w, row)
+                : write_bad(w, row, LA_INVALID, "null, but the field is not nullable");
         if (failed) {
             return -1;
         }
@@ -867,9 +318,9 @@ is_physical(const la_field *field, int type)
     case LA_T_DATE:
         return type == NPY_INT32;
     case LA_T_U64:
-        return PyTypeNum_ISUNSIGNED(type)
-               && (type == NPY_UINT64 || (sizeof(long) == 8 && type == NPY_ULONG)
-                   || type == NPY_ULONGLONG);
+        return PyTypeNum_ISUNSIGNED(type) &&
+               (type == NPY_UINT64 || (sizeof(long) == 8 && type == NPY_ULONG) ||
+                type == NPY_ULONGLONG);
     case LA_T_F32:
         return type == NPY_FLOAT;
     case LA_T_F64:
@@ -907,15 +358,16 @@ borrow_array(writer *w, PyObject *values)
 static int
 write_string_array(writer *w, PyArrayObject *array, const uint8_t *mask)
 {
-    PyArray_StringDTypeObject *dtype = (PyArray_StringDTypeObject *)PyArray_DESCR(array);
+    PyArray_StringDTypeObject *dtype =
+        (PyArray_StringDTypeObject *)PyArray_DESCR(array);
     const char *at = PyArray_BYTES(array);
     npy_intp stride = PyArray_STRIDE(array, 0);
     int failed = 0;
     npy_string_allocator *allocator = NpyString_acquire_allocator(dtype);
     for (uint32_t row = 0; row < w->input->chunk.rows && !failed; row++, at += stride) {
         npy_static_string text = {0, NULL};
-        int null = NpyString_load(allocator,
-                                  (const npy_packed_static_string *)(const void *)at, &text);
+        int null = NpyString_load(
+            allocator, (const npy_packed_static_string *)(const void *)at, &text);
         if (null < 0) {
             PyErr_NoMemory();
             failed = -1;
@@ -935,7 +387,8 @@ write_string_array(writer *w, PyArrayObject *array, const uint8_t *mask)
 }
 
 static int
-write_sequence(writer *w, const la_module *module, PyObject *values, const uint8_t *mask)
+write_sequence(writer *w, const la_module *module, PyObject *values,
+               const uint8_t *mask)
 {
     PyObject *fast = PySequence_Fast(values, "a column is an array or a list");
     if (fast == NULL) {
@@ -944,12 +397,14 @@ write_sequence(writer *w, const la_module *module, PyObject *values, const uint8
     int failed = 0;
     for (uint32_t row = 0; row < w->input->chunk.rows && !failed; row++) {
         if ((Py_ssize_t)row >= PySequence_Fast_GET_SIZE(fast)) {
-            PyErr_SetString(PyExc_RuntimeError, "a column changed its length while read");
+            PyErr_SetString(PyExc_RuntimeError,
+                            "a column changed its length while read");
             failed = -1;
             break;
         }
         bool null = mask != NULL && mask[row];
-        PyObject *value = null ? Py_None : PySequence_Fast_GET_ITEM(fast, (Py_ssize_t)row);
+        PyObject *value =
+            null ? Py_None : PySequence_Fast_GET_ITEM(fast, (Py_ssize_t)row);
         Py_INCREF(value);
         failed = write_cell(w, module, row, value);
         Py_DECREF(value);
@@ -965,10 +420,11 @@ mask_bytes(la_input *input, PyObject *mask)
     if (array == NULL) {
         return NULL;
     }
-    if (PyArray_SIZE((PyArrayObject *)array) != (npy_intp)input->chunk.rows
-        || PyList_Append(input->held, array) < 0) {
+    if (PyArray_SIZE((PyArrayObject *)array) != (npy_intp)input->chunk.rows ||
+        PyList_Append(input->held, array) < 0) {
         if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_ValueError, "a mask has another length than its column");
+            PyErr_SetString(PyExc_ValueError,
+                            "a mask has another length than its column");
         }
         Py_DECREF(array);
         return NULL;
@@ -990,7 +446,8 @@ pyla_input_column(la_input *input, const la_module *module, uint32_t column,
     writer w;
     if (physical) { /* no buffer of our own */
         w = (writer){.input = input, .field = field, .column = &input->columns[column]};
-        if (borrow_array(&w, values) < 0 || (null != NULL && mark_nulls(&w, null) < 0)) {
+        if (borrow_array(&w, values) < 0 ||
+            (null != NULL && mark_nulls(&w, null) < 0)) {
             return -1;
         }
         writer_done(&w);
@@ -1005,9 +462,9 @@ pyla_input_column(la_input *input, const la_module *module, uint32_t column,
             failed = write_cell(&w, module, row, Py_None);
         }
     }
-    else if (PyArray_Check(values)
-             && PyArray_TYPE((PyArrayObject *)values) == NPY_VSTRING
-             && is_text(field->type) && field->type != LA_T_BYTES) {
+    else if (PyArray_Check(values) &&
+             PyArray_TYPE((PyArrayObject *)values) == NPY_VSTRING &&
+             is_text(field->type) && field->type != LA_T_BYTES) {
         failed = write_string_array(&w, (PyArrayObject *)values, null);
     }
     else {
@@ -1033,9 +490,8 @@ unknown_field(la_input *input, const la_module *module, PyObject *row, uint32_t 
             continue;
         }
         PyObject *reason = PyUnicode_FromFormat("no field %R in the schema", key);
-        int failed = reason == NULL
-                         ? -1
-                         : pyla_input_bad(input, at, LA_NOT_FOUND, reason);
+        int failed =
+            reason == NULL ? -1 : pyla_input_bad(input, at, LA_NOT_FOUND, reason);
         Py_XDECREF(reason);
         return failed;
     }
@@ -1061,8 +517,8 @@ pyla_input_rows(la_input *input, const la_module *module, PyObject *rows)
         for (uint32_t row = 0; row < total && !failed; row++) {
             PyObject *dict = PyList_GET_ITEM(rows, (Py_ssize_t)row);
             if (!PyDict_Check(dict)) {
-                PyErr_Format(PyExc_TypeError, "row %u is not a dict but %R", (unsigned)row,
-                             (PyObject *)Py_TYPE(dict));
+                PyErr_Format(PyExc_TypeError, "row %u is not a dict but %R",
+                             (unsigned)row, (PyObject *)Py_TYPE(dict));
                 failed = -1;
                 break;
             }
@@ -1091,8 +547,8 @@ pyla_input_rows(la_input *input, const la_module *module, PyObject *rows)
     }
     for (uint32_t row = 0; row < total; row++) {
         PyObject *dict = PyList_GET_ITEM(rows, (Py_ssize_t)row);
-        if ((Py_ssize_t)found[row] != PyDict_GET_SIZE(dict)
-            && unknown_field(input, module, dict, row) < 0) {
+        if ((Py_ssize_t)found[row] != PyDict_GET_SIZE(dict) &&
+            unknown_field(input, module, dict, row) < 0) {
             return -1;
         }
     }

@@ -6,8 +6,7 @@
 /* --------------------------------------------------------------------- Batch */
 
 typedef struct batch_object {
-    PyObject_HEAD
-    la_child child;
+    PyObject_HEAD la_child child;
     la_store_object *store;
     la_batch *batch; /* NULL: closed */
     bool stepping;   /* a thread is in la_batch_step */
@@ -25,8 +24,7 @@ batch_end(la_child *child)
     batch_object *self = batch_of(child);
     la_batch *batch = self->batch;
     self->batch = NULL;
-    Py_BEGIN_ALLOW_THREADS
-    la_batch_close(batch);
+    Py_BEGIN_ALLOW_THREADS la_batch_close(batch);
     Py_END_ALLOW_THREADS
 }
 
@@ -75,7 +73,8 @@ batch_open(batch_object *self, PyObject *op)
         return false;
     }
     if (self->stepping) {
-        pyla_fail(pyla_module(op), LA_BUSY, NULL, "the batch run works in another thread");
+        pyla_fail(pyla_module(op), LA_BUSY, NULL,
+                  "the batch run works in another thread");
         return false;
     }
     return true;
@@ -93,16 +92,15 @@ batch_step(PyObject *op, PyObject *unused)
     la_error err;
     la_status status;
     self->stepping = true;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_batch_step(self->batch, &progress, &err);
-    Py_END_ALLOW_THREADS
-    self->stepping = false;
+    Py_BEGIN_ALLOW_THREADS status = la_batch_step(self->batch, &progress, &err);
+    Py_END_ALLOW_THREADS self->stepping = false;
     PyObject *out;
     if (status == LA_OK || status == LA_MORE) {
-        out = Py_BuildValue("(OKKIIzz)", status == LA_MORE ? Py_True : Py_False,
-                            (unsigned long long)progress.rows_done,
-                            (unsigned long long)progress.rows_total, progress.views_done,
-                            progress.views_total, progress.view, progress.stage);
+        out =
+            Py_BuildValue("(OKKIIzz)", status == LA_MORE ? Py_True : Py_False,
+                          (unsigned long long)progress.rows_done,
+                          (unsigned long long)progress.rows_total, progress.views_done,
+                          progress.views_total, progress.view, progress.stage);
     }
     else {
         out = pyla_raise(pyla_module(op), &err);
@@ -142,7 +140,8 @@ static PyMethodDef batch_methods[] = {
     {"step", batch_step, METH_NOARGS,
      "step() -> (more, rows_done, rows_total, views_done, views_total, view, stage)."},
     {"report", batch_report, METH_NOARGS, "What was done, JSON."},
-    {"close", batch_close, METH_NOARGS, "Ends the run; unfinished, it leaves no trace."},
+    {"close", batch_close, METH_NOARGS,
+     "Ends the run; unfinished, it leaves no trace."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -157,16 +156,15 @@ static PyType_Slot batch_slots[] = {
 PyType_Spec pyla_batch_spec = {
     .name = "lambdaarch._core.Batch",
     .basicsize = sizeof(batch_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = batch_slots,
 };
 
 /* -------------------------------------------------------------------- Verify */
 
 typedef struct verify_object {
-    PyObject_HEAD
-    la_child child;
+    PyObject_HEAD la_child child;
     la_store_object *store;
     la_verify *verify; /* NULL: closed */
     bool stepping;
@@ -179,8 +177,7 @@ verify_end(la_child *child)
         (verify_object *)(void *)((char *)child - offsetof(verify_object, child));
     la_verify *verify = self->verify;
     self->verify = NULL;
-    Py_BEGIN_ALLOW_THREADS
-    la_verify_close(verify);
+    Py_BEGIN_ALLOW_THREADS la_verify_close(verify);
     Py_END_ALLOW_THREADS
 }
 
@@ -229,7 +226,8 @@ verify_open(verify_object *self, PyObject *op)
         return false;
     }
     if (self->stepping) {
-        pyla_fail(pyla_module(op), LA_BUSY, NULL, "the verify run works in another thread");
+        pyla_fail(pyla_module(op), LA_BUSY, NULL,
+                  "the verify run works in another thread");
         return false;
     }
     return true;
@@ -247,10 +245,8 @@ verify_step(PyObject *op, PyObject *unused)
     la_error err;
     la_status status;
     self->stepping = true;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_verify_step(self->verify, &done, &total, &err);
-    Py_END_ALLOW_THREADS
-    self->stepping = false;
+    Py_BEGIN_ALLOW_THREADS status = la_verify_step(self->verify, &done, &total, &err);
+    Py_END_ALLOW_THREADS self->stepping = false;
     PyObject *out;
     if (status == LA_OK || status == LA_MORE) {
         out = Py_BuildValue("(OKK)", status == LA_MORE ? Py_True : Py_False,
@@ -308,7 +304,7 @@ static PyType_Slot verify_slots[] = {
 PyType_Spec pyla_verify_spec = {
     .name = "lambdaarch._core.Verify",
     .basicsize = sizeof(verify_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = verify_slots,
 };

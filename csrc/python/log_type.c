@@ -10,8 +10,7 @@
 #include "state.h"
 
 typedef struct log_object {
-    PyObject_HEAD
-    la_store_object *store;
+    PyObject_HEAD la_store_object *store;
     la_log *log; /* the store's */
 } log_object;
 
@@ -49,11 +48,10 @@ log_dealloc(PyObject *op)
 static PyObject *
 appended_tuple(const la_appended *done)
 {
-    return Py_BuildValue("(KKKKKO)", (unsigned long long)done->first,
-                         (unsigned long long)done->rows, (unsigned long long)done->ok,
-                         (unsigned long long)done->duplicate,
-                         (unsigned long long)done->quarantined,
-                         done->durable ? Py_True : Py_False);
+    return Py_BuildValue(
+        "(KKKKKO)", (unsigned long long)done->first, (unsigned long long)done->rows,
+        (unsigned long long)done->ok, (unsigned long long)done->duplicate,
+        (unsigned long long)done->quarantined, done->durable ? Py_True : Py_False);
 }
 
 /* The core's call; the chunk and what it points to must stay as they are meanwhile. */
@@ -65,10 +63,10 @@ append_chunk(log_object *self, const la_chunk *chunk, const uint8_t *bad,
     la_error err;
     la_status status;
     la_appended done = {0};
-    Py_BEGIN_ALLOW_THREADS
-    status = la_log_append(self->log, chunk, bad, raw, reason, options, &done, &err);
-    Py_END_ALLOW_THREADS
-    if (status != LA_OK) {
+    Py_BEGIN_ALLOW_THREADS status =
+        la_log_append(self->log, chunk, bad, raw, reason, options, &done, &err);
+    Py_END_ALLOW_THREADS if (status != LA_OK)
+    {
         return pyla_raise(pyla_module((PyObject *)self), &err);
     }
     return appended_tuple(&done);
@@ -78,7 +76,8 @@ static PyObject *
 raise_bad(log_object *self, la_input *input)
 {
     PyObject *key = PyLong_FromUnsignedLong(input->bad_first);
-    PyObject *reason = key == NULL ? NULL : PyDict_GetItemWithError(input->reasons, key);
+    PyObject *reason =
+        key == NULL ? NULL : PyDict_GetItemWithError(input->reasons, key);
     const char *text = reason == NULL ? NULL : PyUnicode_AsUTF8(reason);
     if (text != NULL) {
         pyla_fail(pyla_module((PyObject *)self), input->bad_status,
@@ -99,8 +98,8 @@ raw_texts(la_input *input, PyObject *raw_of)
     Py_ssize_t position = 0;
     while (texts != NULL && PyDict_Next(input->reasons, &position, &row, &reason)) {
         PyObject *text = PyObject_CallOneArg(raw_of, row);
-        if (text == NULL || !PyUnicode_Check(text)
-            || PyDict_SetItem(texts, row, text) < 0) {
+        if (text == NULL || !PyUnicode_Check(text) ||
+            PyDict_SetItem(texts, row, text) < 0) {
             if (!PyErr_Occurred()) {
                 PyErr_SetString(PyExc_TypeError, "raw text of a bad row is a str");
             }
@@ -125,8 +124,8 @@ append_input(log_object *self, la_input *input, PyObject *raw_of,
     uint8_t *bad = texts == NULL ? NULL : pyla_input_alloc(input, input->chunk.rows);
     la_column raw, reason;
     PyObject *out = NULL;
-    if (bad != NULL && pyla_input_text(input, texts, &raw) == 0
-        && pyla_input_text(input, input->reasons, &reason) == 0) {
+    if (bad != NULL && pyla_input_text(input, texts, &raw) == 0 &&
+        pyla_input_text(input, input->reasons, &reason) == 0) {
         PyObject *row, *text;
         Py_ssize_t position = 0;
         while (PyDict_Next(input->reasons, &position, &row, &text)) {
@@ -169,9 +168,8 @@ log_append_rows(PyObject *op, PyObject *args)
     la_append_options options = options_of(quarantine, interval_us);
     la_input input;
     PyObject *out = NULL;
-    if (copy != NULL
-        && pyla_input_init(&input, la_log_schema(self->log), PyList_GET_SIZE(copy), module)
-               == 0) {
+    if (copy != NULL && pyla_input_init(&input, la_log_schema(self->log),
+                                        PyList_GET_SIZE(copy), module) == 0) {
         if (pyla_input_rows(&input, module, copy) == 0) {
             out = append_input(self, &input, raw_of, &options);
         }
@@ -197,8 +195,8 @@ add_columns(la_input *input, const la_module *module, PyObject *columns)
                               &mask, &physical)) {
             return -1;
         }
-        Py_ssize_t size = values == Py_None ? (Py_ssize_t)input->chunk.rows
-                                            : PyObject_Length(values);
+        Py_ssize_t size =
+            values == Py_None ? (Py_ssize_t)input->chunk.rows : PyObject_Length(values);
         if (size < 0) {
             return -1;
         }
@@ -206,8 +204,9 @@ add_columns(la_input *input, const la_module *module, PyObject *columns)
             PyErr_SetString(PyExc_ValueError, "columns have different lengths");
             return -1;
         }
-        if ((physical && (!PyArray_Check(values) || PyArray_NDIM((PyArrayObject *)values) != 1))
-            || (PyArray_Check(values) && PyArray_NDIM((PyArrayObject *)values) != 1)) {
+        if ((physical &&
+             (!PyArray_Check(values) || PyArray_NDIM((PyArrayObject *)values) != 1)) ||
+            (PyArray_Check(values) && PyArray_NDIM((PyArrayObject *)values) != 1)) {
             PyErr_SetString(PyExc_ValueError, "columns are one-dimensional arrays");
             return -1;
         }
@@ -235,8 +234,9 @@ add_bad(la_input *input, PyObject *bad)
             PyErr_SetString(PyExc_ValueError, "a bad row is out of range");
             return -1;
         }
-        if (!PyArg_ParseTuple(what, "Up", &reason, &type)
-            || pyla_input_bad(input, (uint32_t)at, type ? LA_TYPE : LA_INVALID, reason) < 0) {
+        if (!PyArg_ParseTuple(what, "Up", &reason, &type) ||
+            pyla_input_bad(input, (uint32_t)at, type ? LA_TYPE : LA_INVALID, reason) <
+                0) {
             return -1;
         }
     }
@@ -251,8 +251,8 @@ log_append_columns(PyObject *op, PyObject *args)
     Py_ssize_t rows;
     int quarantine;
     long long interval_us;
-    if (!PyArg_ParseTuple(args, "O!nO!OpL", &PyTuple_Type, &columns, &rows, &PyDict_Type,
-                          &bad, &raw_of, &quarantine, &interval_us)) {
+    if (!PyArg_ParseTuple(args, "O!nO!OpL", &PyTuple_Type, &columns, &rows,
+                          &PyDict_Type, &bad, &raw_of, &quarantine, &interval_us)) {
         return NULL;
     }
     if (pyla_enter(self->store) == NULL) {
@@ -288,7 +288,8 @@ log_append_arrow(PyObject *op, PyObject *args)
     la_append_options options = options_of(quarantine, interval_us);
     la_arrow_rows rows;
     PyObject *out = NULL;
-    if (pyla_arrow_import(pyla_module(op), la_log_schema(self->log), capsule, &rows) == 0) {
+    if (pyla_arrow_import(pyla_module(op), la_log_schema(self->log), capsule, &rows) ==
+        0) {
         if (rows.chunk == NULL) {
             Py_INCREF(Py_None);
             out = Py_None;
@@ -296,8 +297,7 @@ log_append_arrow(PyObject *op, PyObject *args)
         else {
             out = append_chunk(self, rows.chunk, NULL, NULL, NULL, &options);
         }
-        Py_BEGIN_ALLOW_THREADS
-        pyla_arrow_rows_fini(&rows);
+        Py_BEGIN_ALLOW_THREADS pyla_arrow_rows_fini(&rows);
         Py_END_ALLOW_THREADS
     }
     pyla_leave(self->store);
@@ -356,10 +356,9 @@ log_positions(PyObject *op, PyObject *unused)
     uint64_t durable, published;
     la_error err;
     la_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_log_positions(self->log, &durable, &published, &err);
-    Py_END_ALLOW_THREADS
-    pyla_leave(self->store);
+    Py_BEGIN_ALLOW_THREADS status =
+        la_log_positions(self->log, &durable, &published, &err);
+    Py_END_ALLOW_THREADS pyla_leave(self->store);
     if (status != LA_OK) {
         return pyla_raise(pyla_module(op), &err);
     }
@@ -378,10 +377,9 @@ log_position_at(PyObject *op, PyObject *args)
     uint64_t position;
     la_error err;
     la_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_log_position_at(self->log, ingest_us, &position, &err);
-    Py_END_ALLOW_THREADS
-    pyla_leave(self->store);
+    Py_BEGIN_ALLOW_THREADS status =
+        la_log_position_at(self->log, ingest_us, &position, &err);
+    Py_END_ALLOW_THREADS pyla_leave(self->store);
     if (status != LA_OK) {
         return pyla_raise(pyla_module(op), &err);
     }
@@ -397,10 +395,8 @@ simple_call(PyObject *op, la_status (*call)(la_log *log, la_error *err))
     }
     la_error err;
     la_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = call(self->log, &err);
-    Py_END_ALLOW_THREADS
-    pyla_leave(self->store);
+    Py_BEGIN_ALLOW_THREADS status = call(self->log, &err);
+    Py_END_ALLOW_THREADS pyla_leave(self->store);
     if (status != LA_OK) {
         return pyla_raise(pyla_module(op), &err);
     }
@@ -453,7 +449,8 @@ quarantine_tuple(la_module *module, la_table *table)
     Py_XDECREF(texts[0]);
     Py_XDECREF(texts[1]);
     if (!PyErr_Occurred()) {
-        PyErr_SetString(PyExc_SystemError, "quarantine has other columns than expected");
+        PyErr_SetString(PyExc_SystemError,
+                        "quarantine has other columns than expected");
     }
     return NULL;
 }
@@ -472,15 +469,14 @@ log_quarantine(PyObject *op, PyObject *args)
     la_status status;
     la_table *table = NULL;
     bool copied = false;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_log_quarantine(self->log, from, to, &chunk, &err);
+    Py_BEGIN_ALLOW_THREADS status =
+        la_log_quarantine(self->log, from, to, &chunk, &err);
     if (status == LA_OK) {
         table = pyla_table_new(chunk->schema);
         copied = table != NULL && pyla_table_add(table, chunk);
         la_chunk_free(chunk);
     }
-    Py_END_ALLOW_THREADS
-    pyla_leave(self->store);
+    Py_END_ALLOW_THREADS pyla_leave(self->store);
     if (status != LA_OK) {
         return pyla_raise(module, &err);
     }
@@ -528,15 +524,13 @@ log_scan(PyObject *op, PyObject *args)
     la_scan *scan;
     la_error err;
     la_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_scan_open(self->log, from, to, numbers,
-                          (uint32_t)PyTuple_GET_SIZE(columns), &scan, &err);
-    Py_END_ALLOW_THREADS
-    PyMem_Free(numbers);
+    Py_BEGIN_ALLOW_THREADS status = la_scan_open(
+        self->log, from, to, numbers, (uint32_t)PyTuple_GET_SIZE(columns), &scan, &err);
+    Py_END_ALLOW_THREADS PyMem_Free(numbers);
     la_module *module = pyla_module(op);
-    PyObject *out = status == LA_OK
-                        ? pyla_scan_new(module, self->store, scan, la_log_schema(self->log))
-                        : pyla_raise(module, &err);
+    PyObject *out = status == LA_OK ? pyla_scan_new(module, self->store, scan,
+                                                    la_log_schema(self->log))
+                                    : pyla_raise(module, &err);
     pyla_leave(self->store);
     return out;
 }
@@ -574,7 +568,7 @@ static PyType_Slot log_slots[] = {
 PyType_Spec pyla_log_spec = {
     .name = "lambdaarch._core.Log",
     .basicsize = sizeof(log_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = log_slots,
 };

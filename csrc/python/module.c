@@ -30,8 +30,8 @@ core_live_counts(PyObject *self, PyObject *unused)
     PyObject *counts = PyDict_New();
     for (int kind = 0; counts != NULL && kind < LA_LIVE_COUNT; kind++) {
         PyObject *count = PyLong_FromLongLong(la_live_count((la_live)kind));
-        if (count == NULL
-            || PyDict_SetItemString(counts, la_live_name((la_live)kind), count) < 0) {
+        if (count == NULL ||
+            PyDict_SetItemString(counts, la_live_name((la_live)kind), count) < 0) {
             Py_CLEAR(counts);
         }
         Py_XDECREF(count);
@@ -172,9 +172,12 @@ core_exec(PyObject *module)
         PyTypeObject **type;
         PyType_Spec *spec;
     } types[] = {
-        {&state->store_type, &pyla_store_spec}, {&state->log_type, &pyla_log_spec},
-        {&state->scan_type, &pyla_scan_spec},   {&state->view_type, &pyla_view_spec},
-        {&state->answer_type, &pyla_answer_spec}, {&state->batch_type, &pyla_batch_spec},
+        {&state->store_type, &pyla_store_spec},
+        {&state->log_type, &pyla_log_spec},
+        {&state->scan_type, &pyla_scan_spec},
+        {&state->view_type, &pyla_view_spec},
+        {&state->answer_type, &pyla_answer_spec},
+        {&state->batch_type, &pyla_batch_spec},
         {&state->verify_type, &pyla_verify_spec},
     };
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {

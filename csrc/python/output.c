@@ -40,8 +40,8 @@ pyla_schema_list(const la_schema *schema)
         const la_field *field = la_schema_field(schema, i);
         char text[PYLA_TYPE_TEXT];
         pyla_type_text(field, text);
-        PyObject *item =
-            Py_BuildValue("(ssO)", field->name, text, field->nullable ? Py_True : Py_False);
+        PyObject *item = Py_BuildValue("(ssO)", field->name, text,
+                                       field->nullable ? Py_True : Py_False);
         if (item == NULL) {
             Py_CLEAR(list);
             break;
@@ -119,7 +119,8 @@ pyla_decimal_to_double(int64_t value, uint8_t scale)
     }
     /* |value| >= 2^53, so the quotient below has at least 57 bits: rounding it to 53 with a
      * sticky last bit rounds the rational once. */
-    unsigned __int128 wide = value < 0 ? -(unsigned __int128)value : (unsigned __int128)value;
+    unsigned __int128 wide =
+        value < 0 ? -(unsigned __int128)value : (unsigned __int128)value;
     wide <<= 64;
     unsigned __int128 divisor = (unsigned __int128)power;
     unsigned __int128 quotient = wide / divisor;
@@ -174,7 +175,8 @@ text_values(const la_column *column, uint32_t rows)
         return NULL;
     }
     npy_intp shape[1] = {(npy_intp)rows};
-    PyObject *array = PyArray_Zeros(1, shape, (PyArray_Descr *)descr, 0); /* steals descr */
+    PyObject *array =
+        PyArray_Zeros(1, shape, (PyArray_Descr *)descr, 0); /* steals descr */
     if (array == NULL) {
         return NULL;
     }
@@ -189,8 +191,7 @@ text_values(const la_column *column, uint32_t rows)
     for (uint32_t i = 0; i < rows && !failed; i++, at += stride) {
         size_t size = column->offsets[i + 1] - column->offsets[i];
         failed = NpyString_pack(allocator, (npy_packed_static_string *)(void *)at,
-                                heap + column->offsets[i], size)
-                 < 0;
+                                heap + column->offsets[i], size) < 0;
     }
     NpyString_release_allocator(allocator);
     if (failed) {
@@ -250,7 +251,8 @@ pyla_column_values(const la_module *module, const la_table *table, uint32_t inde
     const la_column *column = &chunk->columns[index];
     switch (column->type) {
     case LA_T_NULL:
-        return PyErr_Format(PyExc_SystemError, "column %u was not read", (unsigned)index);
+        return PyErr_Format(PyExc_SystemError, "column %u was not read",
+                            (unsigned)index);
     case LA_T_DECIMAL:
         return decimal_values(column, chunk->rows);
     case LA_T_DATE:

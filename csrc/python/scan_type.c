@@ -3,8 +3,7 @@
 #include "state.h"
 
 typedef struct scan_object {
-    PyObject_HEAD
-    la_child child;
+    PyObject_HEAD la_child child;
     la_store_object *store;
     la_scan *scan; /* NULL: closed */
     const la_schema *schema;
@@ -19,8 +18,7 @@ scan_end(la_child *child)
     la_scan *scan = self->scan;
     self->scan = NULL;
     if (scan != NULL) {
-        Py_BEGIN_ALLOW_THREADS
-        la_scan_close(scan);
+        Py_BEGIN_ALLOW_THREADS la_scan_close(scan);
         Py_END_ALLOW_THREADS
     }
 }
@@ -29,7 +27,8 @@ PyObject *
 pyla_scan_new(la_module *module, la_store_object *store, la_scan *scan,
               const la_schema *schema)
 {
-    scan_object *self = (scan_object *)module->scan_type->tp_alloc(module->scan_type, 0);
+    scan_object *self =
+        (scan_object *)module->scan_type->tp_alloc(module->scan_type, 0);
     if (self == NULL) {
         la_scan_close(scan);
         return NULL;
@@ -144,8 +143,7 @@ scan_read(PyObject *op, PyObject *args)
     bool more = true;
     while (copied && more && pyla_table_chunk(table)->rows < rows_max) {
         const la_chunk *chunk;
-        Py_BEGIN_ALLOW_THREADS
-        status = la_scan_next(self->scan, &chunk, &err);
+        Py_BEGIN_ALLOW_THREADS status = la_scan_next(self->scan, &chunk, &err);
         more = status == LA_OK && chunk->rows > 0;
         copied = !more || pyla_table_add(table, chunk);
         Py_END_ALLOW_THREADS
@@ -176,7 +174,8 @@ scan_close(PyObject *op, PyObject *unused)
     (void)unused;
     scan_object *self = (scan_object *)op;
     if (self->reading) {
-        return pyla_fail(pyla_module(op), LA_BUSY, NULL, "another thread reads this scan");
+        return pyla_fail(pyla_module(op), LA_BUSY, NULL,
+                         "another thread reads this scan");
     }
     pyla_child_drop(&self->child);
     scan_end(&self->child);
@@ -202,7 +201,7 @@ static PyType_Slot scan_slots[] = {
 PyType_Spec pyla_scan_spec = {
     .name = "lambdaarch._core.Scan",
     .basicsize = sizeof(scan_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = scan_slots,
 };

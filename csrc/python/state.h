@@ -39,8 +39,8 @@ typedef struct la_module {
     PyObject *decimal;                 /* decimal.Decimal */
     PyArray_Descr *time_us;            /* datetime64[us] */
     PyArray_Descr *time_day;           /* datetime64[D] */
-    PyTypeObject *store_type, *log_type, *scan_type, *view_type, *answer_type, *batch_type,
-        *verify_type;
+    PyTypeObject *store_type, *log_type, *scan_type, *view_type, *answer_type,
+        *batch_type, *verify_type;
 } la_module;
 
 la_module *pyla_module(PyObject *self); /* of an instance of one of our types */
@@ -61,13 +61,13 @@ int pyla_errors_init(la_module *module);
 
 typedef struct la_child {
     struct la_child *next, *previous;
-    void (*close)(struct la_child *child); /* frees the core handle; touches no Python */
+    void (*close)(
+        struct la_child *child); /* frees the core handle; touches no Python */
 } la_child;
 
 typedef struct la_store_object {
-    PyObject_HEAD
-    la_store *store; /* NULL once closed */
-    uint32_t calls;  /* in flight, without the GIL */
+    PyObject_HEAD la_store *store; /* NULL once closed */
+    uint32_t calls;                /* in flight, without the GIL */
     bool closing;
     la_child children; /* head of a ring */
 } la_store_object;
@@ -99,7 +99,7 @@ PyObject *pyla_schema_list(const la_schema *schema);
 /* Rows copied out of the core. cat becomes str. Immutable once shared, so any thread may
  * read it; needs no GIL. */
 typedef struct la_table la_table;
-la_table *pyla_table_new(const la_schema *schema); /* NULL: out of memory */
+la_table *pyla_table_new(const la_schema *schema);           /* NULL: out of memory */
 bool pyla_table_add(la_table *table, const la_chunk *chunk); /* false: out of memory */
 /* NaN in null cells of floats, NaT in null cells of times. */
 void pyla_table_blank(la_table *table);
@@ -111,12 +111,12 @@ const la_chunk *pyla_table_chunk(const la_table *table);
 PyObject *pyla_table_capsule(la_table *table);
 /* Column as an array: read-only and zero-copy over the table where NumPy has the type, new
  * for decimal (float64), date, str (StringDType) and bytes (object). */
-PyObject *pyla_column_values(const la_module *module, const la_table *table, uint32_t column,
-                             PyObject *capsule);
+PyObject *pyla_column_values(const la_module *module, const la_table *table,
+                             uint32_t column, PyObject *capsule);
 PyObject *pyla_column_valid(const la_table *table, uint32_t column, PyObject *capsule);
 /* (values, valid or None) */
-PyObject *pyla_column_pair(const la_module *module, const la_table *table, uint32_t column,
-                           PyObject *capsule);
+PyObject *pyla_column_pair(const la_module *module, const la_table *table,
+                           uint32_t column, PyObject *capsule);
 /* The int64 or uint64 behind an integer or decimal column, read-only. */
 PyObject *pyla_column_scaled(const la_table *table, uint32_t column, PyObject *capsule);
 /* value / 10^scale, rounded once. */
@@ -131,7 +131,7 @@ typedef struct la_input {
     PyObject *held;    /* list: arrays that columns point into */
     PyObject *reasons; /* dict: row -> reason; empty = all fine */
     uint32_t bad_first;
-    la_status bad_status; /* of bad_first */
+    la_status bad_status;    /* of bad_first */
     const la_schema *schema; /* borrowed */
     void **blocks;
     uint32_t block_count, block_capacity;
@@ -161,13 +161,13 @@ PyObject *pyla_arrow_export(const la_module *module, la_table *table);
 /* Reads the stream in `capsule` to its end. On success `*chunk` is what to append: it is
  * owned by `*table` (when set: several record arrays, joined) or by `*held`. */
 typedef struct la_arrow_rows {
-    la_chunk *borrowed;     /* over `array` */
-    void *array;            /* struct ArrowArray, released last */
+    la_chunk *borrowed; /* over `array` */
+    void *array;        /* struct ArrowArray, released last */
     la_table *joined;
-    const la_chunk *chunk;  /* what to append; NULL: no rows */
+    const la_chunk *chunk; /* what to append; NULL: no rows */
 } la_arrow_rows;
-int pyla_arrow_import(const la_module *module, const la_schema *schema, PyObject *capsule,
-                      la_arrow_rows *out);
+int pyla_arrow_import(const la_module *module, const la_schema *schema,
+                      PyObject *capsule, la_arrow_rows *out);
 void pyla_arrow_rows_fini(la_arrow_rows *rows);
 
 #endif

@@ -27,8 +27,7 @@ close_now(la_store_object *self)
         child->close(child);
     }
     if (store != NULL) {
-        Py_BEGIN_ALLOW_THREADS
-        la_store_close(store);
+        Py_BEGIN_ALLOW_THREADS la_store_close(store);
         Py_END_ALLOW_THREADS
     }
 }
@@ -84,11 +83,10 @@ store_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     la_error err;
     la_status status;
     const char *path = PyBytes_AS_STRING(folder);
-    Py_BEGIN_ALLOW_THREADS
-    status = la_store_open(la_env_system(), path, writable ? LA_MODE_WRITE : LA_MODE_READ,
-                           &self->store, &err);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(folder);
+    Py_BEGIN_ALLOW_THREADS status =
+        la_store_open(la_env_system(), path, writable ? LA_MODE_WRITE : LA_MODE_READ,
+                      &self->store, &err);
+    Py_END_ALLOW_THREADS Py_DECREF(folder);
     if (status != LA_OK) {
         pyla_raise(pyla_module((PyObject *)self), &err);
         Py_DECREF(self);
@@ -148,10 +146,8 @@ store_status(PyObject *op, PyObject *unused)
     la_error err;
     la_status status;
     char *json = NULL;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_store_status(store, &json, &err);
-    Py_END_ALLOW_THREADS
-    PyObject *text = NULL;
+    Py_BEGIN_ALLOW_THREADS status = la_store_status(store, &json, &err);
+    Py_END_ALLOW_THREADS PyObject *text = NULL;
     if (status == LA_OK) {
         text = PyUnicode_FromString(json);
         la_text_free(store, json);
@@ -178,12 +174,10 @@ store_log(PyObject *op, PyObject *args)
     la_error err;
     la_status status;
     la_log *log;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_log_open(store, name, spec, &log, &err);
-    Py_END_ALLOW_THREADS
-    la_module *module = pyla_module(op);
-    PyObject *out = status == LA_OK ? pyla_log_new(module, self, log)
-                                    : pyla_raise(module, &err);
+    Py_BEGIN_ALLOW_THREADS status = la_log_open(store, name, spec, &log, &err);
+    Py_END_ALLOW_THREADS la_module *module = pyla_module(op);
+    PyObject *out =
+        status == LA_OK ? pyla_log_new(module, self, log) : pyla_raise(module, &err);
     pyla_leave(self);
     return out;
 }
@@ -204,12 +198,11 @@ store_define(PyObject *op, PyObject *args)
     la_error err;
     la_status status;
     la_view *view;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_view_define(store, name, plan, replace != 0, &view, &err);
-    Py_END_ALLOW_THREADS
-    la_module *module = pyla_module(op);
-    PyObject *out = status == LA_OK ? pyla_view_new(module, self, view)
-                                    : pyla_raise(module, &err);
+    Py_BEGIN_ALLOW_THREADS status =
+        la_view_define(store, name, plan, replace != 0, &view, &err);
+    Py_END_ALLOW_THREADS la_module *module = pyla_module(op);
+    PyObject *out =
+        status == LA_OK ? pyla_view_new(module, self, view) : pyla_raise(module, &err);
     pyla_leave(self);
     return out;
 }
@@ -229,12 +222,10 @@ store_view(PyObject *op, PyObject *args)
     la_error err;
     la_status status;
     la_view *view;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_view_open(store, name, &view, &err);
-    Py_END_ALLOW_THREADS
-    la_module *module = pyla_module(op);
-    PyObject *out = status == LA_OK ? pyla_view_new(module, self, view)
-                                    : pyla_raise(module, &err);
+    Py_BEGIN_ALLOW_THREADS status = la_view_open(store, name, &view, &err);
+    Py_END_ALLOW_THREADS la_module *module = pyla_module(op);
+    PyObject *out =
+        status == LA_OK ? pyla_view_new(module, self, view) : pyla_raise(module, &err);
     pyla_leave(self);
     return out;
 }
@@ -299,10 +290,9 @@ store_batch(PyObject *op, PyObject *args)
     la_error err;
     la_status status;
     la_batch *batch;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_batch_open(store, pointers, count, &options, &batch, &err);
-    Py_END_ALLOW_THREADS
-    PyMem_Free(pointers);
+    Py_BEGIN_ALLOW_THREADS status =
+        la_batch_open(store, pointers, count, &options, &batch, &err);
+    Py_END_ALLOW_THREADS PyMem_Free(pointers);
     la_module *module = pyla_module(op);
     PyObject *out = status == LA_OK ? pyla_batch_new(module, self, batch)
                                     : pyla_raise(module, &err);
@@ -322,10 +312,8 @@ store_verify(PyObject *op, PyObject *unused)
     la_error err;
     la_status status;
     la_verify *verify;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_verify_open(store, &verify, &err);
-    Py_END_ALLOW_THREADS
-    la_module *module = pyla_module(op);
+    Py_BEGIN_ALLOW_THREADS status = la_verify_open(store, &verify, &err);
+    Py_END_ALLOW_THREADS la_module *module = pyla_module(op);
     PyObject *out = status == LA_OK ? pyla_verify_new(module, self, verify)
                                     : pyla_raise(module, &err);
     pyla_leave(self);
@@ -333,7 +321,8 @@ store_verify(PyObject *op, PyObject *unused)
 }
 
 static PyMethodDef store_methods[] = {
-    {"close", store_close, METH_NOARGS, "Closes the store and all that was got from it."},
+    {"close", store_close, METH_NOARGS,
+     "Closes the store and all that was got from it."},
     {"status", store_status, METH_NOARGS, "What the store holds, as JSON."},
     {"log", store_log, METH_VARARGS, "log(name, spec) -> Log; spec None: must exist."},
     {"define", store_define, METH_VARARGS, "define(name, plan, replace) -> View."},

@@ -87,8 +87,8 @@ pyla_table_retain(la_table *table)
 void
 pyla_table_release(la_table *table)
 {
-    if (table == NULL
-        || atomic_fetch_sub_explicit(&table->references, 1, memory_order_acq_rel) != 1) {
+    if (table == NULL ||
+        atomic_fetch_sub_explicit(&table->references, 1, memory_order_acq_rel) != 1) {
         return;
     }
     for (uint32_t i = 0; table->buffers != NULL && i < table->chunk.column_count; i++) {
@@ -137,8 +137,9 @@ reserve_rows(la_table *table, uint64_t rows)
         if (type == LA_T_NULL) {
             continue;
         }
-        if (is_text(type) ? !grow((void **)&b->offsets, capacity + 1, sizeof *b->offsets)
-                          : !grow((void **)&b->data, capacity, width_of(type))) {
+        if (is_text(type)
+                ? !grow((void **)&b->offsets, capacity + 1, sizeof *b->offsets)
+                : !grow((void **)&b->data, capacity, width_of(type))) {
             return false;
         }
         if (b->valid != NULL && !grow((void **)&b->valid, capacity, 1)) {
@@ -268,7 +269,8 @@ pyla_table_add(la_table *table, const la_chunk *chunk)
             }
         }
         else {
-            memcpy(b->data + table->chunk.rows * width, from->data, chunk->rows * width);
+            memcpy(b->data + table->chunk.rows * width, from->data,
+                   chunk->rows * width);
         }
         if (!add_valid(table, b, from, chunk->rows)) {
             return false;
@@ -283,7 +285,8 @@ pyla_table_add(la_table *table, const la_chunk *chunk)
         static const uint32_t none[1] = {0};
         buffers *b = &table->buffers[i];
         bool text = is_text(table->columns[i].type);
-        table->columns[i].data = b->data != NULL ? (const void *)b->data : (const void *)"";
+        table->columns[i].data =
+            b->data != NULL ? (const void *)b->data : (const void *)"";
         table->columns[i].offsets =
             text && table->chunk.rows > 0 ? b->offsets : (text ? none : NULL);
         table->columns[i].valid = b->valid;

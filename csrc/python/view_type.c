@@ -3,15 +3,15 @@
 #include "state.h"
 
 typedef struct view_object {
-    PyObject_HEAD
-    la_store_object *store;
+    PyObject_HEAD la_store_object *store;
     la_view *view; /* the store's */
 } view_object;
 
 PyObject *
 pyla_view_new(la_module *module, la_store_object *store, la_view *view)
 {
-    view_object *self = (view_object *)module->view_type->tp_alloc(module->view_type, 0);
+    view_object *self =
+        (view_object *)module->view_type->tp_alloc(module->view_type, 0);
     if (self != NULL) {
         self->store = (la_store_object *)Py_NewRef((PyObject *)store);
         self->view = view;
@@ -59,10 +59,8 @@ view_plan(PyObject *op, PyObject *unused)
         return NULL;
     }
     const char *plan;
-    Py_BEGIN_ALLOW_THREADS
-    plan = la_view_plan(self->view);
-    Py_END_ALLOW_THREADS
-    PyObject *text = PyUnicode_FromString(plan);
+    Py_BEGIN_ALLOW_THREADS plan = la_view_plan(self->view);
+    Py_END_ALLOW_THREADS PyObject *text = PyUnicode_FromString(plan);
     pyla_leave(self->store);
     return text;
 }
@@ -79,10 +77,8 @@ view_status(PyObject *op, PyObject *unused)
     la_error err;
     la_status status;
     char *json = NULL;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_view_status(self->view, &json, &err);
-    Py_END_ALLOW_THREADS
-    PyObject *text = NULL;
+    Py_BEGIN_ALLOW_THREADS status = la_view_status(self->view, &json, &err);
+    Py_END_ALLOW_THREADS PyObject *text = NULL;
     if (status == LA_OK) {
         text = PyUnicode_FromString(json);
         la_text_free(store, json);
@@ -107,10 +103,8 @@ view_rollback(PyObject *op, PyObject *args)
     }
     la_error err;
     la_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_view_rollback(self->view, version, &err);
-    Py_END_ALLOW_THREADS
-    pyla_leave(self->store);
+    Py_BEGIN_ALLOW_THREADS status = la_view_rollback(self->view, version, &err);
+    Py_END_ALLOW_THREADS pyla_leave(self->store);
     if (status != LA_OK) {
         return pyla_raise(pyla_module(op), &err);
     }
@@ -132,14 +126,12 @@ view_query(PyObject *op, PyObject *args)
     la_error err;
     la_status status;
     la_query *query = NULL;
-    Py_BEGIN_ALLOW_THREADS
-    status = la_query_open(self->view, spec, &query, &err);
-    Py_END_ALLOW_THREADS
-    while (status == LA_OK || status == LA_MORE) {
-        Py_BEGIN_ALLOW_THREADS
-        status = la_query_step(query, &err);
-        Py_END_ALLOW_THREADS
-        if (status != LA_MORE || PyErr_CheckSignals() < 0) {
+    Py_BEGIN_ALLOW_THREADS status = la_query_open(self->view, spec, &query, &err);
+    Py_END_ALLOW_THREADS while (status == LA_OK || status == LA_MORE)
+    {
+        Py_BEGIN_ALLOW_THREADS status = la_query_step(query, &err);
+        Py_END_ALLOW_THREADS if (status != LA_MORE || PyErr_CheckSignals() < 0)
+        {
             break;
         }
     }
@@ -151,8 +143,7 @@ view_query(PyObject *op, PyObject *args)
         pyla_raise(module, &err);
     }
     if (query != NULL) {
-        Py_BEGIN_ALLOW_THREADS
-        la_query_close(query);
+        Py_BEGIN_ALLOW_THREADS la_query_close(query);
         Py_END_ALLOW_THREADS
     }
     pyla_leave(self->store);
@@ -179,7 +170,7 @@ static PyType_Slot view_slots[] = {
 PyType_Spec pyla_view_spec = {
     .name = "lambdaarch._core.View",
     .basicsize = sizeof(view_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = view_slots,
 };

@@ -7,13 +7,13 @@
 #include "test.h"
 
 static la_field fields[] = {
-    {"b", LA_T_BOOL, 0, true},     {"i", LA_T_I32, 0, true},
-    {"n", LA_T_I64, 0, true},      {"u", LA_T_U64, 0, true},
-    {"f", LA_T_F32, 0, true},      {"x", LA_T_F64, 0, true},
-    {"t", LA_T_TIME, 0, false},    {"d", LA_T_DATE, 0, true},
-    {"m", LA_T_DECIMAL, 2, true},  {"c", LA_T_CAT, 0, true},
-    {"s", LA_T_STR, 0, true},      {"raw", LA_T_BYTES, 0, true},
-    {"id", LA_T_I64, 0, false},    {"m9", LA_T_DECIMAL, 9, false},
+    {"b", LA_T_BOOL, 0, true},    {"i", LA_T_I32, 0, true},
+    {"n", LA_T_I64, 0, true},     {"u", LA_T_U64, 0, true},
+    {"f", LA_T_F32, 0, true},     {"x", LA_T_F64, 0, true},
+    {"t", LA_T_TIME, 0, false},   {"d", LA_T_DATE, 0, true},
+    {"m", LA_T_DECIMAL, 2, true}, {"c", LA_T_CAT, 0, true},
+    {"s", LA_T_STR, 0, true},     {"raw", LA_T_BYTES, 0, true},
+    {"id", LA_T_I64, 0, false},   {"m9", LA_T_DECIMAL, 9, false},
 };
 #define FIELD_COUNT ((uint32_t)(sizeof fields / sizeof fields[0]))
 
@@ -99,13 +99,14 @@ reads_a_full_plan(void)
     la_buf_init(&text, la_env_system());
     la_schema_to_json(plan->result_schema, &text);
     la_buf_u8(&text, 0);
-    CHECK_STR((const char *)text.data,
-              "[{\"name\":\"country\",\"type\":\"str?\"},{\"name\":\"big\",\"type\":\"bool?\"},"
-              "{\"name\":\"m\",\"type\":\"decimal(2)?\"},{\"name\":\"id\",\"type\":\"i64\"},"
-              "{\"name\":\"window_start\",\"type\":\"time[us]\"},"
-              "{\"name\":\"window_end\",\"type\":\"time[us]\"},"
-              "{\"name\":\"rows\",\"type\":\"i64\"},{\"name\":\"total\",\"type\":\"f64?\"},"
-              "{\"name\":\"top\",\"type\":\"str?\"}]");
+    CHECK_STR(
+        (const char *)text.data,
+        "[{\"name\":\"country\",\"type\":\"str?\"},{\"name\":\"big\",\"type\":\"bool?\"},"
+        "{\"name\":\"m\",\"type\":\"decimal(2)?\"},{\"name\":\"id\",\"type\":\"i64\"},"
+        "{\"name\":\"window_start\",\"type\":\"time[us]\"},"
+        "{\"name\":\"window_end\",\"type\":\"time[us]\"},"
+        "{\"name\":\"rows\",\"type\":\"i64\"},{\"name\":\"total\",\"type\":\"f64?\"},"
+        "{\"name\":\"top\",\"type\":\"str?\"}]");
     la_buf_fini(&text);
     /*                             b i n u f x t d m c s raw id m9 */
     static const uint8_t used[] = {1, 0, 1, 0, 1, 1, 1, 0, 1, 1, 0, 0, 1, 0};
@@ -129,10 +130,11 @@ fingerprint_is_golden(void)
     log_source s;
     source_init(&s, la_env_system(), 6);
     la_plan *plan = parse_good(&s, plain);
-    CHECK_STR(plan->canonical,
-              "{\"aggs\":[{\"arg\":null,\"filter\":null,\"fn\":\"len\",\"name\":\"n\"}],\"by\":[],"
-              "\"late\":{\"then\":\"update\"},\"logs\":[\"orders\"],\"on_error\":\"set_aside\","
-              "\"v\":1,\"where\":null,\"window\":null}");
+    CHECK_STR(
+        plan->canonical,
+        "{\"aggs\":[{\"arg\":null,\"filter\":null,\"fn\":\"len\",\"name\":\"n\"}],\"by\":[],"
+        "\"late\":{\"then\":\"update\"},\"logs\":[\"orders\"],\"on_error\":\"set_aside\","
+        "\"v\":1,\"where\":null,\"window\":null}");
     CHECK_EQ(la_agg_find("len")->semantics, 1);
     char hex[65];
     la_hex(plan->fingerprint, 32, hex);
@@ -188,13 +190,16 @@ static const char *const good_filters[][2] = {
      "[\"eq\",[\"col\",\"c\"],[\"lit\",\"str\",\"DE\"]]"},
     {"[\"eq\",[\"truncate\",[\"col\",\"t\"],{\"unit\":\"month\"}],[\"col\",\"d\"]]",
      "[\"eq\",[\"truncate\",[\"col\",\"t\"],{\"count\":1,\"unit\":\"month\"}],[\"col\",\"d\"]]"},
-    {"[\"eq\",[\"truncate\",[\"col\",\"d\"],{\"us\":86400000000}],[\"col\",\"d\"]]", NULL},
+    {"[\"eq\",[\"truncate\",[\"col\",\"d\"],{\"us\":86400000000}],[\"col\",\"d\"]]",
+     NULL},
     {"[\"lt\",[\"offset_by\",[\"col\",\"t\"],{\"us\":-5}],[\"col\",\"t\"]]", NULL},
-    {"[\"is_in\",[\"col\",\"u\"],[[\"lit\",\"i64\",3],[\"lit\",\"i64\",-1],[\"lit\",\"i64\",3]]]", NULL},
+    {"[\"is_in\",[\"col\",\"u\"],[[\"lit\",\"i64\",3],[\"lit\",\"i64\",-1],[\"lit\",\"i64\",3]]]",
+     NULL},
     {"[\"is_in\",[\"col\",\"c\"],[]]", NULL},
     {"[\"is_null\",[\"col\",\"raw\"]]", NULL},
     {"[\"eq\",[\"col\",\"raw\"],[\"col\",\"raw\"]]", NULL},
-    {"[\"eq\",[\"when\",[\"col\",\"b\"],[\"lit\",\"null\",null],[\"col\",\"c\"]],[\"col\",\"s\"]]", NULL},
+    {"[\"eq\",[\"when\",[\"col\",\"b\"],[\"lit\",\"null\",null],[\"col\",\"c\"]],[\"col\",\"s\"]]",
+     NULL},
     {"[\"lt\",[\"neg\",[\"col\",\"u\"]],[\"abs\",[\"col\",\"m\"]]]", NULL},
     {"[\"not\",[\"or\",[\"col\",\"b\"],[\"ge\",[\"div\",[\"col\",\"m\"],[\"col\",\"u\"]],[\"col\",\"x\"]]]]",
      NULL},
@@ -212,10 +217,12 @@ canonical_form_is_its_own(void)
     source_init(&s, la_env_system(), 6);
     for (size_t i = 0; i < sizeof good_filters / sizeof good_filters[0]; i++) {
         char json[1024], expected[1024];
-        snprintf(json, sizeof json,
-                 "{\"v\":1,\"logs\":[\"orders\"],\"where\":%s,\"aggs\":[{\"name\":\"n\",\"fn\":\"len\"}]}",
-                 good_filters[i][0]);
-        const char *filter = good_filters[i][1] == NULL ? good_filters[i][0] : good_filters[i][1];
+        snprintf(
+            json, sizeof json,
+            "{\"v\":1,\"logs\":[\"orders\"],\"where\":%s,\"aggs\":[{\"name\":\"n\",\"fn\":\"len\"}]}",
+            good_filters[i][0]);
+        const char *filter =
+            good_filters[i][1] == NULL ? good_filters[i][0] : good_filters[i][1];
         snprintf(expected, sizeof expected, "\"where\":%s,\"window\":null}", filter);
         la_plan *plan = parse_good(&s, json);
         CHECK_STR(strstr(plan->canonical, "\"where\""), expected);
@@ -247,15 +254,22 @@ static const bad_case bad_plans[] = {
     {"[]", LA_INVALID, "$: expected an object, not a list"},
     {"{}", LA_INVALID, "$.v: expected the plan's version, 1, not nothing"},
     {"{\"v\":2}", LA_NEWER, "$.v: plans of version 2 cannot be read, only 1"},
-    {"{\"v\":1,\"log\":1}", LA_INVALID, "$: there is no member \"log\" here (members: aggs, "},
+    {"{\"v\":1,\"log\":1}", LA_INVALID,
+     "$: there is no member \"log\" here (members: aggs, "},
     {"{\"v\":1}", LA_INVALID, "$.logs: expected a list of log names, not nothing"},
-    {"{\"v\":1,\"logs\":[\"a\",\"b\"]}", LA_INVALID, "$.logs: expected exactly one log, not 2"},
-    {"{\"v\":1,\"logs\":[3]}", LA_INVALID, "$.logs[0]: expected a log name, not an integer"},
+    {"{\"v\":1,\"logs\":[\"a\",\"b\"]}", LA_INVALID,
+     "$.logs: expected exactly one log, not 2"},
+    {"{\"v\":1,\"logs\":[3]}", LA_INVALID,
+     "$.logs[0]: expected a log name, not an integer"},
     {"{\"v\":1,\"logs\":[\"x\"]}", LA_NOT_FOUND, "$.logs[0]: there is no log \"x\""},
-    {HEAD "\"by\":{}," AGGS "}", LA_INVALID, "$.by: expected a list of [name, expression]"},
-    {HEAD "\"by\":[[\"a\"]]," AGGS "}", LA_INVALID, "$.by[0]: expected [name, expression]"},
-    {HEAD "\"by\":[[3," COL("n") "]]," AGGS "}", LA_INVALID, "$.by[0][0]: expected a name"},
-    {HEAD "\"by\":[[\"\"," COL("n") "]]," AGGS "}", LA_INVALID, "$.by[0][0]: a name has 1 to"},
+    {HEAD "\"by\":{}," AGGS "}", LA_INVALID,
+     "$.by: expected a list of [name, expression]"},
+    {HEAD "\"by\":[[\"a\"]]," AGGS "}", LA_INVALID,
+     "$.by[0]: expected [name, expression]"},
+    {HEAD "\"by\":[[3," COL("n") "]]," AGGS "}", LA_INVALID,
+     "$.by[0][0]: expected a name"},
+    {HEAD "\"by\":[[\"\"," COL("n") "]]," AGGS "}", LA_INVALID,
+     "$.by[0][0]: a name has 1 to"},
     {HEAD "\"by\":[[\"a\\u0000b\"," COL("n") "]]," AGGS "}", LA_INVALID,
      "$.by[0][0]: a name has no control characters"},
     {HEAD "\"by\":[[\"n\"," COL("n") "]]," AGGS "}", LA_INVALID,
@@ -269,20 +283,26 @@ static const bad_case bad_plans[] = {
      "$.window.kind: this kind is reserved"},
     {HEAD "\"window\":{\"kind\":\"tumbling\",\"size_us\":0}," AGGS "}", LA_INVALID,
      "$.window.size_us: expected microseconds, an integer from 1"},
-    {HEAD "\"window\":{\"kind\":\"tumbling\",\"size_us\":5,\"origin_us\":5}," AGGS "}", LA_INVALID,
+    {HEAD "\"window\":{\"kind\":\"tumbling\",\"size_us\":5,\"origin_us\":5}," AGGS "}",
+     LA_INVALID,
      "$.window.origin_us: expected microseconds from 0 to below size_us, 5"},
-    {HEAD "\"window\":{\"kind\":\"tumbling\",\"size_us\":5,\"unit\":\"day\"}," AGGS "}", LA_INVALID,
+    {HEAD "\"window\":{\"kind\":\"tumbling\",\"size_us\":5,\"unit\":\"day\"}," AGGS "}",
+     LA_INVALID,
      "$.window: there is no member \"unit\" here (members: kind, origin_us, size_us)"},
     {HEAD "\"window\":{\"kind\":\"calendar\",\"unit\":\"hour\"}," AGGS "}", LA_INVALID,
      "$.window.unit: expected \"day\""},
-    {HEAD "\"window\":{\"kind\":\"calendar\",\"unit\":\"day\",\"count\":0}," AGGS "}", LA_INVALID,
-     "$.window.count: expected an integer from 1 to"},
-    {HEAD "\"window\":{\"kind\":\"calendar\",\"unit\":\"day\",\"tz\":\"CET\"}," AGGS "}", LA_INVALID,
-     "$.window.tz: expected \"UTC\""},
+    {HEAD "\"window\":{\"kind\":\"calendar\",\"unit\":\"day\",\"count\":0}," AGGS "}",
+     LA_INVALID, "$.window.count: expected an integer from 1 to"},
+    {HEAD "\"window\":{\"kind\":\"calendar\",\"unit\":\"day\",\"tz\":\"CET\"}," AGGS
+          "}",
+     LA_INVALID, "$.window.tz: expected \"UTC\""},
     {WHERE(COL("n")), LA_TYPE, "$.where: expected a bool, not i64"},
-    {WHERE("{}"), LA_INVALID, "$.where: expected an expression, [operation, ...], not an object"},
-    {WHERE("[]"), LA_INVALID, "$.where: expected an expression, [operation, ...], not a list"},
-    {WHERE("[\"frobnicate\",1]"), LA_INVALID, "$.where[0]: there is no operation \"frobnicate\""},
+    {WHERE("{}"), LA_INVALID,
+     "$.where: expected an expression, [operation, ...], not an object"},
+    {WHERE("[]"), LA_INVALID,
+     "$.where: expected an expression, [operation, ...], not a list"},
+    {WHERE("[\"frobnicate\",1]"), LA_INVALID,
+     "$.where[0]: there is no operation \"frobnicate\""},
     {WHERE("[\"eq\"," COL("n") "]"), LA_INVALID,
      "$.where: expected [\"eq\", a, b], found 1 items after the operation"},
     {WHERE("[\"eq\"," COL("n") "," COL("amout") "]"), LA_NOT_FOUND,
@@ -301,12 +321,15 @@ static const bad_case bad_plans[] = {
      "$.where[1]: \"add\" takes two numbers, not time[us] and i64"},
     {WHERE("[\"lt\",[\"mod\"," COL("m") "," COL("n") "]," COL("n") "]"), LA_TYPE,
      "$.where[1]: \"mod\" takes two integers or floats, not decimal(2) and i64"},
-    {WHERE("[\"lt\",[\"mul\"," COL("m9") ",[\"mul\"," COL("m9") "," COL("m") "]]," COL("n") "]"),
+    {WHERE("[\"lt\",[\"mul\"," COL("m9") ",[\"mul\"," COL("m9") "," COL("m") "]]," COL(
+         "n") "]"),
      LA_TYPE, "$.where[1]: the product of decimal(9) and decimal(11) has scale 20"},
     {WHERE("[\"lt\",[\"neg\"," COL("s") "]," COL("n") "]"), LA_TYPE,
      "$.where[1]: \"neg\" takes a number, not str"},
-    {WHERE("[\"and\"," COL("b") "," COL("n") "]"), LA_TYPE, "$.where[2]: expected a bool, not i64"},
-    {WHERE("[\"is_nan\"," COL("n") "]"), LA_TYPE, "$.where: \"is_nan\" takes a float, not i64"},
+    {WHERE("[\"and\"," COL("b") "," COL("n") "]"), LA_TYPE,
+     "$.where[2]: expected a bool, not i64"},
+    {WHERE("[\"is_nan\"," COL("n") "]"), LA_TYPE,
+     "$.where: \"is_nan\" takes a float, not i64"},
     {WHERE("[\"is_null\"," LIT("null", "null") "]"), LA_TYPE,
      "$.where: \"is_null\" takes a value with a type, not null"},
     {WHERE("[\"fill_null\"," COL("b") "," COL("n") "]"), LA_TYPE,
@@ -317,14 +340,18 @@ static const bad_case bad_plans[] = {
      "$.where: \"when\" takes two values of one type, not date and time[us]"},
     {WHERE("[\"cast\"," COL("s") ",\"bool\"]"), LA_TYPE,
      "$.where: a cast from str to bool is not there"},
-    {WHERE("[\"cast\"," COL("s") ",\"int\"]"), LA_INVALID, "$.where[2]: there is no type \"int\""},
-    {WHERE("[\"cast\"," COL("s") ",\"i64?\"]"), LA_INVALID, "$.where[2]: a cast has no \"?\""},
+    {WHERE("[\"cast\"," COL("s") ",\"int\"]"), LA_INVALID,
+     "$.where[2]: there is no type \"int\""},
+    {WHERE("[\"cast\"," COL("s") ",\"i64?\"]"), LA_INVALID,
+     "$.where[2]: a cast has no \"?\""},
     {WHERE("[\"is_in\"," COL("n") "," COL("u") "]"), LA_INVALID,
      "$.where[2][0]: expected a literal, [\"lit\", TYPE, value]"},
-    {WHERE("[\"is_in\"," COL("n") ",3]"), LA_INVALID, "$.where[2]: expected a list of literals"},
-    {WHERE("[\"is_in\"," COL("n") ",[" LIT("i64", "1") "," LIT("i64", "null") "]]"), LA_INVALID,
-     "$.where[2][1]: a null equals nothing"},
-    {WHERE("[\"is_in\"," COL("n") ",[" LIT("i64", "1") "," LIT("str", "\"a\"") "]]"), LA_TYPE,
+    {WHERE("[\"is_in\"," COL("n") ",3]"), LA_INVALID,
+     "$.where[2]: expected a list of literals"},
+    {WHERE("[\"is_in\"," COL("n") ",[" LIT("i64", "1") "," LIT("i64", "null") "]]"),
+     LA_INVALID, "$.where[2][1]: a null equals nothing"},
+    {WHERE("[\"is_in\"," COL("n") ",[" LIT("i64", "1") "," LIT("str", "\"a\"") "]]"),
+     LA_TYPE,
      "$.where[2][1]: \"is_in\" takes a value and literals of its type, not i64 and str"},
     {WHERE("[\"eq\"," COL("n") "," LIT("i64", "1.5") "]"), LA_TYPE,
      "$.where[2][2]: a literal of type i64 is an integer, not a float"},
@@ -332,8 +359,8 @@ static const bad_case bad_plans[] = {
      "$.where[2][2]: the literal does not fit type i32"},
     {WHERE("[\"eq\"," COL("n") "," LIT("u64", "-1") "]"), LA_INVALID,
      "$.where[2][2]: the literal does not fit type u64"},
-    {WHERE("[\"eq\"," COL("m") "," LIT("decimal(2)", "1000000000000000000") "]"), LA_INVALID,
-     "$.where[2][2]: the literal does not fit type decimal(2)"},
+    {WHERE("[\"eq\"," COL("m") "," LIT("decimal(2)", "1000000000000000000") "]"),
+     LA_INVALID, "$.where[2][2]: the literal does not fit type decimal(2)"},
     {WHERE("[\"eq\"," COL("x") "," LIT("f64", "\"NaN\"") "]"), LA_TYPE,
      "$.where[2][2]: a literal of type f64 is a number, \"nan\""},
     {WHERE("[\"eq\"," COL("x") "," LIT("f65", "1") "]"), LA_INVALID,
@@ -348,8 +375,9 @@ static const bad_case bad_plans[] = {
      "$.where[1][2].us: expected microseconds, an integer from 1"},
     {WHERE("[\"eq\",[\"truncate\"," COL("d") ",{\"us\":5}]," COL("t") "]"), LA_INVALID,
      "$.where[1][2]: a date is truncated to whole days"},
-    {WHERE("[\"eq\",[\"truncate\"," COL("t") ",{\"unit\":\"fortnight\"}]," COL("t") "]"), LA_INVALID,
-     "$.where[1][2].unit: expected \"day\""},
+    {WHERE(
+         "[\"eq\",[\"truncate\"," COL("t") ",{\"unit\":\"fortnight\"}]," COL("t") "]"),
+     LA_INVALID, "$.where[1][2].unit: expected \"day\""},
     {WHERE("[\"eq\",[\"truncate\"," COL("t") ",7]," COL("t") "]"), LA_INVALID,
      "$.where[1][2]: expected an object such as {\"us\":N}, not an integer"},
     {WHERE("[\"eq\",[\"offset_by\"," COL("d") ",{\"us\":1}]," COL("t") "]"), LA_TYPE,
@@ -358,22 +386,25 @@ static const bad_case bad_plans[] = {
      "$.where[1][2]: there is no member \"ms\" here (members: us)"},
     {HEAD "\"aggs\":[]}", LA_INVALID, "$.aggs: 0 aggregates, 1 to 256 are possible"},
     {HEAD "\"aggs\":[3]}", LA_INVALID, "$.aggs[0]: expected an object"},
-    {HEAD "\"aggs\":[{\"name\":\"a\"}]}", LA_INVALID, "$.aggs[0].fn: expected the name of an agg"},
+    {HEAD "\"aggs\":[{\"name\":\"a\"}]}", LA_INVALID,
+     "$.aggs[0].fn: expected the name of an agg"},
     {HEAD "\"aggs\":[{\"name\":\"a\",\"fn\":\"median\"}]}", LA_INVALID,
      "$.aggs[0].fn: there is no aggregate \"median\" (there are: len, "},
     {HEAD "\"aggs\":[{\"name\":\"a\",\"fn\":\"len\",\"by\":1}]}", LA_INVALID,
      "$.aggs[0]: there is no member \"by\" here (members: arg, filter, fn, name)"},
-    {HEAD "\"aggs\":[{\"name\":\"a\",\"fn\":\"len\"},{\"name\":\"b\",\"fn\":\"sum\"}]}", LA_INVALID,
-     "$.aggs[1].arg: \"sum\" needs an argument"},
-    {HEAD "\"aggs\":[{\"name\":\"a\",\"fn\":\"len\",\"arg\":" COL("n") "}]}", LA_INVALID,
-     "$.aggs[0].arg: \"len\" takes no argument"},
+    {HEAD "\"aggs\":[{\"name\":\"a\",\"fn\":\"len\"},{\"name\":\"b\",\"fn\":\"sum\"}]}",
+     LA_INVALID, "$.aggs[1].arg: \"sum\" needs an argument"},
+    {HEAD "\"aggs\":[{\"name\":\"a\",\"fn\":\"len\",\"arg\":" COL("n") "}]}",
+     LA_INVALID, "$.aggs[0].arg: \"len\" takes no argument"},
     {HEAD "\"aggs\":[{\"name\":\"a\",\"fn\":\"sum\",\"arg\":" COL("s") "}]}", LA_TYPE,
      "$.aggs[0].arg: "},
-    {HEAD "\"aggs\":[{\"name\":\"a\",\"fn\":\"sum\",\"arg\":[\"mul\"," COL("n") "," COL("q") "]}]}",
+    {HEAD "\"aggs\":[{\"name\":\"a\",\"fn\":\"sum\",\"arg\":[\"mul\"," COL("n") "," COL(
+         "q") "]}]}",
      LA_NOT_FOUND, "$.aggs[0].arg[2]: no column \"q\" in log \"orders\""},
-    {HEAD "\"aggs\":[{\"name\":\"a\",\"fn\":\"len\",\"filter\":" COL("n") "}]}", LA_TYPE,
-     "$.aggs[0].filter: expected a bool, not i64"},
-    {HEAD "\"on_error\":\"raise\"," AGGS "}", LA_INVALID, "$.on_error: expected \"set_aside\""},
+    {HEAD "\"aggs\":[{\"name\":\"a\",\"fn\":\"len\",\"filter\":" COL("n") "}]}",
+     LA_TYPE, "$.aggs[0].filter: expected a bool, not i64"},
+    {HEAD "\"on_error\":\"raise\"," AGGS "}", LA_INVALID,
+     "$.on_error: expected \"set_aside\""},
     {HEAD "\"late\":{\"then\":\"drop\"}," AGGS "}", LA_INVALID,
      "$.late: expected {\"then\":\"update\"}: others are reserved"},
 };
@@ -389,10 +420,10 @@ bad_plans_name_their_place(void)
         la_plan *plan = NULL;
         la_status status = la_plan_parse(la_env_system(), bad->json, strlen(bad->json),
                                          &s.source, &plan, &err);
-        bool place = status != LA_OK
-                     && strncmp(err.message, bad->message, strlen(bad->message)) == 0;
-        CHECK_MSG(status == bad->status && place, "%s\n%s: %s\nexpected %s: %s", bad->json,
-                  la_status_name(status), status == LA_OK ? "" : err.message,
+        bool place = status != LA_OK &&
+                     strncmp(err.message, bad->message, strlen(bad->message)) == 0;
+        CHECK_MSG(status == bad->status && place, "%s\n%s: %s\nexpected %s: %s",
+                  bad->json, la_status_name(status), status == LA_OK ? "" : err.message,
                   la_status_name(bad->status), bad->message);
         CHECK(plan == NULL);
         CHECK_EQ(la_plan_parse(la_env_system(), bad->json, strlen(bad->json), &s.source,
@@ -411,9 +442,11 @@ windows_need_event_time(void)
     source_init(&s, la_env_system(), -1);
     la_error err;
     la_plan *plan;
-    CHECK_STATUS(la_plan_parse(la_env_system(), json, strlen(json), &s.source, &plan, &err),
-                 LA_INVALID, &err);
-    CHECK_STR(err.message, "$.window: log \"orders\" has no event time to take windows from");
+    CHECK_STATUS(
+        la_plan_parse(la_env_system(), json, strlen(json), &s.source, &plan, &err),
+        LA_INVALID, &err);
+    CHECK_STR(err.message,
+              "$.window: log \"orders\" has no event time to take windows from");
     la_schema_release(s.schema);
 }
 
@@ -475,8 +508,8 @@ parse_repeated(log_source *s, const char *head, const char *open, const char *mi
     }
     la_buf_text(&text, tail);
     la_plan *plan = NULL;
-    la_status status = la_plan_parse(la_env_system(), (const char *)text.data, text.size,
-                                     &s->source, &plan, err);
+    la_status status = la_plan_parse(la_env_system(), (const char *)text.data,
+                                     text.size, &s->source, &plan, err);
     la_plan_release(plan);
     la_buf_fini(&text);
     return status;
@@ -488,33 +521,36 @@ bounds_are_kept(void)
     log_source s;
     source_init(&s, la_env_system(), 6);
     la_error err;
-    CHECK_OK(parse_repeated(&s, HEAD "\"where\":", "[\"not\",", COL("b"), "]", "," AGGS "}",
-                            50, &err),
+    CHECK_OK(parse_repeated(&s, HEAD "\"where\":", "[\"not\",", COL("b"), "]",
+                            "," AGGS "}", 50, &err),
              &err);
     CHECK_STATUS(parse_repeated(&s, HEAD "\"where\":", "[\"not\",", COL("b"), "]",
                                 "," AGGS "}", 70, &err),
                  LA_INVALID, &err);
     CHECK_STATUS(parse_repeated(&s, HEAD "\"by\":[[\"x\"," COL("n") "]",
-                                ",[\"k%d\"," COL("n") "]", "", "", "]," AGGS "}", 16, &err),
+                                ",[\"k%d\"," COL("n") "]", "", "", "]," AGGS "}", 16,
+                                &err),
                  LA_INVALID, &err);
     CHECK_STR(err.message, "$.by: 17 keys, at most 16 are possible");
     CHECK_STATUS(parse_repeated(&s, HEAD "\"aggs\":[{\"name\":\"x\",\"fn\":\"len\"}",
-                                ",{\"name\":\"a%d\",\"fn\":\"len\"}", "", "", "]}", 256, &err),
+                                ",{\"name\":\"a%d\",\"fn\":\"len\"}", "", "", "]}", 256,
+                                &err),
                  LA_INVALID, &err);
     CHECK_STR(err.message, "$.aggs: 257 aggregates, 1 to 256 are possible");
     /* 255 aggregates of 17 operations are more than 4,096 together. */
-#define E "[\"not\",[\"not\",[\"not\",[\"not\",[\"not\",[\"not\",[\"not\",[\"not\",[\"not\","
-    CHECK_STATUS(
-        parse_repeated(&s, HEAD "\"aggs\":[{\"name\":\"x\",\"fn\":\"len\"}",
-                       ",{\"name\":\"a%d\",\"fn\":\"len\",\"filter\":" E E COL(
-                           "b") "]]]]]]]]]]]]]]]]]]}",
-                       "", "", "]}", 255, &err),
-        LA_INVALID, &err);
+#define E                                                                              \
+    "[\"not\",[\"not\",[\"not\",[\"not\",[\"not\",[\"not\",[\"not\",[\"not\",[\"not\","
+    CHECK_STATUS(parse_repeated(&s, HEAD "\"aggs\":[{\"name\":\"x\",\"fn\":\"len\"}",
+                                ",{\"name\":\"a%d\",\"fn\":\"len\",\"filter\":" E E COL(
+                                    "b") "]]]]]]]]]]]]]]]]]]}",
+                                "", "", "]}", 255, &err),
+                 LA_INVALID, &err);
     CHECK(strstr(err.message, "more than 4096 operations") != NULL);
 #undef E
-    CHECK_STATUS(parse_repeated(&s, HEAD "\"where\":[\"eq\"," COL("s") ",[\"lit\",\"str\",\"",
-                                "x", "", "", "\"]]," AGGS "}", 32769, &err),
-                 LA_INVALID, &err);
+    CHECK_STATUS(
+        parse_repeated(&s, HEAD "\"where\":[\"eq\"," COL("s") ",[\"lit\",\"str\",\"",
+                       "x", "", "", "\"]]," AGGS "}", 32769, &err),
+        LA_INVALID, &err);
     CHECK_STR(err.message,
               "$.where[2][2]: a literal has at most 32768 bytes, this one has 32769");
     char name[200];
@@ -523,8 +559,9 @@ bounds_are_kept(void)
     char json[512];
     snprintf(json, sizeof json, HEAD "\"by\":[[\"%s\"," COL("n") "]]," AGGS "}", name);
     la_plan *plan;
-    CHECK_STATUS(la_plan_parse(la_env_system(), json, strlen(json), &s.source, &plan, &err),
-                 LA_INVALID, &err);
+    CHECK_STATUS(
+        la_plan_parse(la_env_system(), json, strlen(json), &s.source, &plan, &err),
+        LA_INVALID, &err);
     la_schema_release(s.schema);
 }
 
@@ -541,7 +578,8 @@ survives_failing_allocations(void)
         fault_env_fail_at(&f, n, n % 2 == 0);
         la_error err;
         la_plan *plan = NULL;
-        la_status status = la_plan_parse(&f.env, full, strlen(full), &s.source, &plan, &err);
+        la_status status =
+            la_plan_parse(&f.env, full, strlen(full), &s.source, &plan, &err);
         bool fired = fault_env_fired(&f);
         CHECK_MSG(status == (fired ? LA_NOMEM : LA_OK), "allocation %llu: %s",
                   (unsigned long long)n, status == LA_OK ? "" : err.message);
@@ -560,15 +598,17 @@ survives_failing_allocations(void)
 static la_window
 random_window(uint64_t *rng)
 {
-    static const int64_t sizes[] = {1, 7, 1000000, 3600000000, 86400000000, 604800000000};
+    static const int64_t sizes[] = {1,          7,           1000000,
+                                    3600000000, 86400000000, 604800000000};
     la_window w = {.kind = LA_WINDOW_TUMBLING};
     if (test_below(rng, 2) == 0) {
         w.size_us = sizes[test_below(rng, 6)] * (int64_t)(1 + test_below(rng, 40));
         if (test_below(rng, 10) == 0) {
             w.size_us = (int64_t)(test_next(rng) >> 1 >> test_below(rng, 60)) + 1;
         }
-        w.origin_us = test_below(rng, 2) == 0 ? 0
-                                              : (int64_t)(test_next(rng) % (uint64_t)w.size_us);
+        w.origin_us = test_below(rng, 2) == 0
+                          ? 0
+                          : (int64_t)(test_next(rng) % (uint64_t)w.size_us);
         return w;
     }
     w.kind = LA_WINDOW_CALENDAR;
@@ -580,7 +620,8 @@ random_window(uint64_t *rng)
 static int64_t
 random_time(uint64_t *rng)
 {
-    static const int64_t edges[] = {INT64_MIN, INT64_MIN + 1, -1, 0, 1, INT64_MAX - 1, INT64_MAX};
+    static const int64_t edges[] = {INT64_MIN, INT64_MIN + 1, -1,       0,
+                                    1,         INT64_MAX - 1, INT64_MAX};
     if (test_below(rng, 10) == 0) {
         return edges[test_below(rng, 7)];
     }
@@ -651,18 +692,19 @@ nesting_is_as_by_force(void)
             }
         }
         /* Windows longer than the times tried have too few boundaries to tell. */
-        if ((outer.kind == LA_WINDOW_TUMBLING && outer.size_us > INT64_MAX >> 20)
-            || (outer.kind == LA_WINDOW_CALENDAR && outer.count > 100)) {
+        if ((outer.kind == LA_WINDOW_TUMBLING && outer.size_us > INT64_MAX >> 20) ||
+            (outer.kind == LA_WINDOW_CALENDAR && outer.count > 100)) {
             continue;
         }
         bool nests = la_window_nests(&inner, &outer);
         bool force = nests_by_force(&inner, &outer, &rng);
-        CHECK_MSG(nests == force,
-                  "inner %d size %lld origin %lld unit %d count %lld; outer %d %lld %lld %d %lld",
-                  (int)inner.kind, (long long)inner.size_us, (long long)inner.origin_us,
-                  (int)inner.unit, (long long)inner.count, (int)outer.kind,
-                  (long long)outer.size_us, (long long)outer.origin_us, (int)outer.unit,
-                  (long long)outer.count);
+        CHECK_MSG(
+            nests == force,
+            "inner %d size %lld origin %lld unit %d count %lld; outer %d %lld %lld %d %lld",
+            (int)inner.kind, (long long)inner.size_us, (long long)inner.origin_us,
+            (int)inner.unit, (long long)inner.count, (int)outer.kind,
+            (long long)outer.size_us, (long long)outer.origin_us, (int)outer.unit,
+            (long long)outer.count);
         nested += nests;
     }
     CHECK(nested > 100);
@@ -671,8 +713,14 @@ nesting_is_as_by_force(void)
 static void
 nesting_of_known_windows(void)
 {
-#define TUMBLING(s, o) {.kind = LA_WINDOW_TUMBLING, .size_us = (s), .origin_us = (o)}
-#define CALENDAR(u, c) {.kind = LA_WINDOW_CALENDAR, .unit = LA_UNIT_##u, .count = (c)}
+#define TUMBLING(s, o)                                                                 \
+    {                                                                                  \
+        .kind = LA_WINDOW_TUMBLING, .size_us = (s), .origin_us = (o)                   \
+    }
+#define CALENDAR(u, c)                                                                 \
+    {                                                                                  \
+        .kind = LA_WINDOW_CALENDAR, .unit = LA_UNIT_##u, .count = (c)                  \
+    }
     const int64_t day = LA_US_PER_DAY, hour = day / 24;
     const struct {
         la_window inner, outer;
@@ -684,7 +732,8 @@ nesting_of_known_windows(void)
         {CALENDAR(DAY, 1), TUMBLING(day, 0), true},
         {CALENDAR(DAY, 1), CALENDAR(WEEK, 1), true},
         {CALENDAR(WEEK, 1), CALENDAR(MONTH, 1), false},
-        {CALENDAR(WEEK, 1), TUMBLING(14 * day, 4 * day), true}, /* 1970-01-05, a Monday */
+        {CALENDAR(WEEK, 1), TUMBLING(14 * day, 4 * day),
+         true}, /* 1970-01-05, a Monday */
         {CALENDAR(WEEK, 1), TUMBLING(14 * day, 0), false},
         {CALENDAR(WEEK, 1), CALENDAR(YEAR, 400), false}, /* 1970-01-01 is a Thursday */
         {TUMBLING(7 * day, 0), CALENDAR(YEAR, 400), true}, /* an era is 20,871 weeks */
@@ -713,7 +762,8 @@ windows_read_on_their_own(void)
     la_arena arena;
     la_arena_init(&arena, la_env_system());
     const la_json *json;
-    static const char text[] = "{\"kind\":\"calendar\",\"unit\":\"quarter\",\"count\":2}";
+    static const char text[] =
+        "{\"kind\":\"calendar\",\"unit\":\"quarter\",\"count\":2}";
     CHECK_OK(la_json_parse(&arena, text, strlen(text), &json, &err), &err);
     la_window w;
     CHECK_OK(la_window_parse(json, "$.rollup.window", &w, &err), &err);
@@ -722,7 +772,8 @@ windows_read_on_their_own(void)
     CHECK_EQ(w.count, 2);
     CHECK_OK(la_json_parse(&arena, "{}", 2, &json, &err), &err);
     CHECK_STATUS(la_window_parse(json, "$.rollup.window", &w, &err), LA_INVALID, &err);
-    CHECK_STR(err.message, "$.rollup.window.kind: expected \"tumbling\" or \"calendar\"");
+    CHECK_STR(err.message,
+              "$.rollup.window.kind: expected \"tumbling\" or \"calendar\"");
     la_arena_fini(&arena);
 }
 

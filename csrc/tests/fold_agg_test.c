@@ -193,6 +193,9 @@ fold_rows(states *s, const data *d, uint32_t from, uint32_t to, la_error *err)
         for (uint32_t i = 0; i < step; i++) {
             rows.single &= d->groups[from + i] == d->groups[from];
         }
+        if (test_below(&rng, 2)) {
+            rows.group_span = GROUPS; /* else not known */
+        }
         la_status status = s->kind->update(&s->context, s->at, &rows, err);
         if (status != LA_OK) {
             return status;

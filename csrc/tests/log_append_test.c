@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Logs without faults: what is appended is read back, by this handle, by the next, and by a
  * reader in "another process" (a second handle on one simulated machine). */
+#include "base/sync.h"
+#include "log/state.h"
 #include "log_test.h"
 #include "sim_env.h"
 
@@ -524,6 +526,155 @@ as_a_list(void)
     }
 }
 
+/* Several threads append and sync together while others read. */
+typedef struct worker {
+    la_log *log;
+    uint64_t key;
+} worker;
+
+enum { THREADS = 4, APPENDS = 60 };
+
+static void *
+append_much(void *arg)
+{
+    worker *w = arg;
+    la_error err;
+
+    for (uint64_t i = 0; i < APPENDS; i++) {
+        la_chunk *chunk = rows_from(la_log_schema(w->log), w->key + i * 3, 3);
+        la_append_options options = {.sync = i % 4 == 0 ? LA_SYNC_INTERVAL : LA_SYNC_COMMIT,
+                                     .interval_us = 1000000};
+        la_appended done;
+
+        CHECK_OK(la_log_append(w->log, chunk, NULL, NULL, NULL, &options, &done, &err), &err);
+        if (i % 20 == 7) {
+            CHECK_OK(la_log_seal(w->log, &err), &err);
+        }
+        la_chunk_free(chunk);
+    }
+    CHECK_OK(la_log_sync(w->log, &err), &err);
+    return NULL;
+}
+
+static void *
+read_much(void *arg)
+{
+    worker *w = arg;
+    uint64_t end = 0;
+    la_error err;
+
+    while (end < THREADS * APPENDS * 3) {
+        const la_chunk *chunk;
+        uint64_t seen = 0;
+        la_scan *scan;
+
+        CHECK_OK(la_scan_open(w->log, 0, LA_NO_POSITION, NULL, 0, &scan, &err), &err);
+        for (;;) {
+            CHECK_OK(la_scan_next(scan, &chunk, &err), &err);
+            if (chunk->rows == 0) {
+                break;
+            }
+            for (uint32_t i = 0; i < chunk->rows; i++) {
+                uint64_t key = ((const uint64_t *)chunk->columns[0].data)[i];
+                for (uint32_t c = 0; c < chunk->column_count; c++) {
+                    CHECK(cell_equal(&chunk->columns[c], la_schema_field(chunk->schema, c), c,
+                                     i, key));
+                }
+            }
+            seen += chunk->rows;
+        }
+        la_scan_close(scan);
+        CHECK(seen >= end);
+        end = seen;
+    }
+    return NULL;
+}
+
+static void
+many_threads(void)
+{
+    sim *s = sim_new(13);
+    la_log *log = open_log(sim_env(s), LA_MODE_WRITE, SPEC_SMALL);
+    la_log *other = open_log(sim_env(s), LA_MODE_READ, NULL);
+    worker workers[THREADS + 2];
+    la_thread threads[THREADS + 2];
+    uint8_t *seen = calloc(THREADS * 1000, 1);
+    const la_chunk *chunk;
+    la_scan *scan;
+    la_error err;
+
+    for (uint64_t i = 0; i < THREADS + 2; i++) {
+        workers[i] = (worker){i == THREADS + 1 ? other : log, i * 1000};
+        CHECK_OK(la_thread_start(&threads[i], i < THREADS ? append_much : read_much,
+                                 &workers[i], &err),
+                 &err);
+    }
+    for (int i = 0; i < THREADS + 2; i++) {
+        la_thread_join(&threads[i]);
+    }
+    CHECK_OK(la_scan_open(log, 0, LA_NO_POSITION, NULL, 0, &scan, &err), &err);
+    for (;;) {
+        CHECK_OK(la_scan_next(scan, &chunk, &err), &err);
+        if (chunk->rows == 0) {
+            break;
+        }
+        for (uint32_t i = 0; i < chunk->rows; i++) {
+            CHECK_EQ(seen[((const uint64_t *)chunk->columns[0].data)[i]]++, 0);
+        }
+    }
+    la_scan_close(scan);
+    for (uint64_t t = 0; t < THREADS; t++) {
+        for (uint64_t i = 0; i < APPENDS * 3; i++) {
+            CHECK_EQ(seen[t * 1000 + i], 1);
+        }
+    }
+    check_clean(log, sim_env(s));
+    la_log_close(other);
+    la_log_close(log);
+    free(seen);
+    sim_free(s);
+}
+
+/* Hundreds of segments: the older ones move to chained pages. */
+static void
+many_segments(void)
+{
+    sim *s = sim_new(14);
+    const la_env *env = sim_env(s);
+    la_log *log = open_log(env, LA_MODE_WRITE, SPEC_SMALL);
+    la_log *reader = open_log(env, LA_MODE_READ, NULL);
+    uint64_t *keys = number_keys(80000);
+    uint64_t count = 0, durable, published;
+    la_error err;
+
+    log->segment_bytes = 1000;
+    for (int i = 0; i < 150; i++) {
+        append_keys(log, keys + count, 30);
+        count += 30;
+        if (i % 9 == 0) {
+            CHECK_OK(la_log_positions(reader, &durable, &published, &err), &err);
+            CHECK_EQ(durable, count);
+        }
+    }
+    CHECK(log->manifest.head.segments >= 64);
+    CHECK(log->manifest.count <= LA_MANIFEST_ENTRIES_MAX);
+    check_log(log, keys, count);
+    check_log(reader, keys, count);
+    check_clean(reader, env);
+    la_log_close(log);
+    log = open_log(env, LA_MODE_WRITE, NULL);
+    check_log(log, keys, count);
+    append_keys(log, keys + count, 1000);
+    count += 1000;
+    check_log(log, keys, count);
+    check_log(reader, keys, count);
+    check_clean(log, env);
+    la_log_close(log);
+    la_log_close(reader);
+    free(keys);
+    sim_free(s);
+}
+
 int
 main(void)
 {
@@ -538,5 +689,7 @@ main(void)
     RUN(parts_and_ranges);
     RUN(foreign_dictionaries);
     RUN(as_a_list);
+    RUN(many_threads);
+    RUN(many_segments);
     return test_end();
 }

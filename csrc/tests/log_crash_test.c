@@ -3,6 +3,7 @@
  * reached the disk. After each: the log opens for writing, acked rows are there and equal,
  * rows that were not acked survive as a prefix of whole frames, what a reader was shown is
  * still there, and a second recovery changes nothing. Then the same during recovery itself. */
+#include "log/state.h"
 #include "log_test.h"
 #include "sim_env.h"
 
@@ -266,14 +267,19 @@ check_recovery(const sim *s, const history *h, uint64_t variants)
 }
 
 static void
-cut_everywhere(const char *name, script run, uint64_t variants, uint64_t every_nth_deep)
+cut_everywhere(const char *name, script before, script run, uint64_t variants,
+               uint64_t every_nth_deep)
 {
     uint64_t states = 0, deep = 0;
     sim *base = sim_new(77);
+    history start = {0};
 
+    if (before != NULL) {
+        CHECK_EQ(before(sim_env(base), &start), LA_OK);
+    }
     for (uint64_t n = 1;; n++) {
         sim *s = sim_clone(base);
-        history h = {0};
+        history h = start;
 
         sim_crash_at(s, n);
         (void)!run(sim_env(s), &h);
@@ -305,25 +311,68 @@ cut_everywhere(const char *name, script run, uint64_t variants, uint64_t every_n
 static void
 power_cut_while_appending(void)
 {
-    cut_everywhere("appends", small_appends, 40 * test_scale(), 61);
+    cut_everywhere("appends", NULL, small_appends, 40 * test_scale(), 61);
 }
 
 static void
 power_cut_while_sealing(void)
 {
-    cut_everywhere("seals", seals, 40 * test_scale(), 61);
+    cut_everywhere("seals", NULL, seals, 40 * test_scale(), 61);
 }
 
 static void
 power_cut_while_reopening(void)
 {
-    cut_everywhere("reopens", reopens, 40 * test_scale(), 61);
+    cut_everywhere("reopens", NULL, reopens, 40 * test_scale(), 61);
+}
+
+/* So many segments that the next one moves old ones to a page. */
+static la_status
+many_segments(const la_env *env, history *h)
+{
+    la_log *log = NULL;
+    la_status status = la_log_open_folder(env, "/log", "t", LA_MODE_WRITE, SPEC_SMALL, &log,
+                                          NULL);
+
+    for (int i = 0; status == LA_OK && log->manifest.count < LA_MANIFEST_ENTRIES_MAX; i++) {
+        log->segment_bytes = 300;
+        h->bound_count = 0; /* all of these are acked in the end */
+        status = append_some(log, h, 2, LA_SYNC_COMMIT);
+        if (status == LA_OK) {
+            status = la_log_seal(log, NULL);
+        }
+    }
+    la_log_close(log);
+    return status;
+}
+
+static la_status
+one_more_segment(const la_env *env, history *h)
+{
+    la_log *log = NULL, *reader = NULL;
+    la_status status;
+
+    STEP(la_log_open_folder(env, "/log", "t", LA_MODE_READ, NULL, &reader, NULL));
+    STEP(la_log_open_folder(env, "/log", "t", LA_MODE_WRITE, NULL, &log, NULL));
+    log->segment_bytes = 300;
+    STEP(append_some(log, h, 2, LA_SYNC_COMMIT));
+    STEP(append_some(log, h, 2, LA_SYNC_COMMIT));
+out:
+    la_log_close(reader);
+    la_log_close(log);
+    return status;
+}
+
+static void
+power_cut_while_writing_a_page(void)
+{
+    cut_everywhere("page", many_segments, one_more_segment, 8 * test_scale(), 0);
 }
 
 static void
 power_cut_in_large_appends(void)
 {
-    cut_everywhere("large", large_appends, 4 * test_scale(), 0);
+    cut_everywhere("large", NULL, large_appends, 4 * test_scale(), 0);
 }
 
 /* A killed process leaves the page cache: nothing that was written may be lost or refused. */
@@ -362,6 +411,7 @@ main(void)
     RUN(power_cut_while_appending);
     RUN(power_cut_while_sealing);
     RUN(power_cut_while_reopening);
+    RUN(power_cut_while_writing_a_page);
     RUN(power_cut_in_large_appends);
     RUN(killed_anywhere);
     return test_end();

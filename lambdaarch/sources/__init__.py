@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where rows come from, beside `Log.append`: files. Optional packages are imported here only."""
+"""Where rows come from, beside `Log.append`: files. Optional packages are imported here
+only.
+"""
 
 from __future__ import annotations
 

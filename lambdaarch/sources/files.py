@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files into a log: CSV, JSON lines and Parquet, plain or gzip.
 
-A file is read in pieces of some tens of thousands of rows, and each piece is one append. A
-row that cannot be read goes to quarantine, whole, with the reason; nothing vanishes.
+A file is read in pieces of some tens of thousands of rows, and each piece is one
+append. A row that cannot be read goes to quarantine, whole, with the reason; nothing
+vanishes.
 """
 
 from __future__ import annotations
@@ -34,9 +35,14 @@ __all__ = ["Loaded", "load", "load_lines", "make_time"]
 
 ROWS = 32_768
 FORMATS = {
-    ".csv": "csv", ".tsv": "csv", ".json": "jsonl", ".jsonl": "jsonl", ".ndjson": "jsonl",
-    ".parquet": "parquet", ".pq": "parquet",
-}  # fmt: skip
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".json": "jsonl",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
 US = dt.timedelta(microseconds=1)
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
 Row = dict[str, Any]
@@ -102,8 +108,11 @@ class make_time:  # noqa: N801 - used as a function
     def __call__(self, row: Mapping[str, Any]) -> int:
         """Microseconds since 1970 of a row."""
         first = (self.year, self.month, self.day, self.hour, self.minute, self.second)
-        parts = [int(row[name]) if name else (1 if i < 3 else 0) for i, name in enumerate(first)]
-        return (dt.datetime(*parts) - EPOCH) // US  # type: ignore[arg-type]  # noqa: DTZ001
+        parts = [
+            int(row[name]) if name else (1 if i < 3 else 0)
+            for i, name in enumerate(first)
+        ]
+        return (dt.datetime(*parts) - EPOCH) // US  # type: ignore[arg-type]
 
 
 def load(
@@ -131,7 +140,7 @@ def load(
     started = time.monotonic()
     total = sum(file.stat().st_size for file in files)
     done = 0
-    with Progress(progress, "load") as bar:
+    with Progress(show=progress, title="load") as bar:
         for file in files:
             kind = format or _format(file)
             into.loaded.files.append(str(file))
@@ -151,7 +160,9 @@ def load_lines(log: Log, lines: Iterable[bytes], *, on_bad: str = "raise") -> Lo
     return into.loaded
 
 
-def _files(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+def _files(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+) -> list[Path]:
     many = [path] if isinstance(path, (str, os.PathLike)) else list(path)
     files: list[Path] = []
     for one in many:
@@ -178,9 +189,13 @@ class _Into:
     """Rows on their way into one log."""
 
     def __init__(
-        self, log: Log, rename: Mapping[str, str], derive: Mapping[str, Callable[[Row], Any]],
-        null: frozenset[str], on_bad: str,
-    ) -> None:  # fmt: skip
+        self,
+        log: Log,
+        rename: Mapping[str, str],
+        derive: Mapping[str, Callable[[Row], Any]],
+        null: frozenset[str],
+        on_bad: str,
+    ) -> None:
         self.log = log
         self.rename = rename
         self.derive = derive
@@ -199,7 +214,9 @@ class _Into:
 
     def check(self, columns: Iterable[str], place: str) -> None:
         """Every field that must have a value has a column."""
-        have = {self.rename.get(column, column) for column in columns} | set(self.derive)
+        have = {self.rename.get(column, column) for column in columns} | set(
+            self.derive
+        )
         for one in self.log.schema.values():
             if not one.nullable and one.name not in have:
                 error = NotFoundError(
@@ -223,9 +240,13 @@ class _Into:
         return out
 
     def append(
-        self, table: dict[str, list[Any]], count: int, bad: Bad, raw: Callable[[int], str],
+        self,
+        table: dict[str, list[Any]],
+        count: int,
+        bad: Bad,
+        raw: Callable[[int], str],
         place: str,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """One append of the columns in `table`."""
         if count == 0:
             return
@@ -249,7 +270,7 @@ class _Into:
             try:
                 row = json.loads(line)
                 if not isinstance(row, dict):
-                    raise TypeError(f"it is {type(row).__name__}, not an object")  # noqa: TRY301
+                    raise TypeError(f"it is {type(row).__name__}, not an object")
                 rows.append(row)
             except (ValueError, TypeError, RecursionError) as error:
                 bad[number] = (f"no JSON row: {error}", False)
@@ -259,7 +280,9 @@ class _Into:
         for column in names:
             target = self.field_of(column)
             if target is not None:
-                table[target] = [None if row is None else row.get(column) for row in rows]
+                table[target] = [
+                    None if row is None else row.get(column) for row in rows
+                ]
         for name in self.derive:
             table[name] = self.derived(name, rows, bad)
 
@@ -282,7 +305,9 @@ class _Into:
         columns: list[Sequence[str]] = (
             list(zip(*rows, strict=True))
             if not bad
-            else [[row[i] if i < len(row) else "" for row in rows] for i in range(width)]
+            else [
+                [row[i] if i < len(row) else "" for row in rows] for i in range(width)
+            ]
         )
         table: dict[str, list[Any]] = {}
         for name, texts in zip(header, columns, strict=True):
@@ -338,8 +363,12 @@ _CELL: dict[str, Callable[[str], Any]] = {
 
 
 def _column(texts: Sequence[str], target: Field, null: frozenset[str]) -> list[Any]:
-    """Cells by the field's type; what cannot be read stays text, and the core refuses it."""
-    read = _CELL.get(target.type, _stripped if target.type.startswith("decimal") else None)
+    """Cells by the field's type; what cannot be read stays text, and the core refuses
+    it.
+    """
+    read = _CELL.get(
+        target.type, _stripped if target.type.startswith("decimal") else None
+    )
     if read is None:
         return [None if text in null else text for text in texts]
     return [None if text in null else read(text) for text in texts]
@@ -444,14 +473,18 @@ def _read_parquet(into: _Into, file: Path) -> Iterator[int]:
     rows_total = max(1, source.metadata.num_rows)
     for batch in source.iter_batches(batch_size=ROWS * 8):
         names = {n: into.field_of(n) for n in batch.schema.names}
-        kept = {target: batch.column(n) for n, target in names.items() if target is not None}
+        kept = {
+            target: batch.column(n) for n, target in names.items() if target is not None
+        }
         if into.derive:
             bad: Bad = {}
             rows: list[Row | None] = list(batch.to_pylist())
             table = {name: column.to_pylist() for name, column in kept.items()}
             for name in into.derive:
                 table[name] = into.derived(name, rows, bad)
-            into.append(table, batch.num_rows, bad, _raw_of(rows), f"{file}, row {seen}")
+            into.append(
+                table, batch.num_rows, bad, _raw_of(rows), f"{file}, row {seen}"
+            )
         else:
             into.loaded.add(into.log.append(pa.table(kept), on_bad=into.on_bad))
         seen += batch.num_rows

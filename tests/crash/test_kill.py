@@ -40,8 +40,8 @@ def run_and_kill(
     said = [process.stdout.readline()]  # it lives: now it may die at any moment
     time.sleep(after_s)
     process.send_signal(signal.SIGKILL)
-    said += process.stdout.readlines()
-    assert process.wait() == -signal.SIGKILL, "the writer ended by itself"
+    said += process.communicate()[0].splitlines(keepends=True)
+    assert process.returncode == -signal.SIGKILL, "the writer ended by itself"
     lines = [line.decode().split() for line in said if line.endswith(b"\n")]
     acked = [int(words[1]) for words in lines if words[0] == "acked"]
     return max(acked, default=first), sum(words[0] == "batch" for words in lines)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything a user may copy runs as it stands."""
+"""Everything a user may copy runs as it stands: demo, scripts, notebooks.
+
+An example that does not run is a failing test.
+"""
 
 from __future__ import annotations
 

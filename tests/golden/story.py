@@ -74,7 +74,8 @@ ALL = [
 BASE: dict[str, Any] = {"v": 1, "logs": ["events"], "where": None, "aggs": ALL}
 PLANS: dict[str, dict[str, Any]] = {
     "whole": BASE | {"by": [], "window": None},
-    "by_text": BASE | {"by": [["s", ["col", "s"]], ["b", ["col", "b"]]], "window": None},
+    "by_text": BASE
+    | {"by": [["s", ["col", "s"]], ["b", ["col", "b"]]], "window": None},
     "by_float": BASE | {"by": [["x", ["col", "x"]]], "window": None},
     "weekly": BASE
     | {

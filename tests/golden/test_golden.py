@@ -74,4 +74,6 @@ def test_the_same_story_has_the_same_content(
     story.tell(tmp_path / "store")
     with la.open(tmp_path / "store", mode="r") as store:
         assert_as_told(store)
-        assert meaning(store) == json.loads((format_folder / "meaning.json").read_text())
+        assert meaning(store) == json.loads(
+            (format_folder / "meaning.json").read_text()
+        )

@@ -14,7 +14,7 @@ EXAMPLES = 100
 settings.register_profile(
     "laws",
     max_examples=max(int(EXAMPLES * SCALE), 5),
-    stateful_step_count=30,
+    stateful_step_count=20,
     deadline=None,  # a slow disk is not a broken law
     print_blob=True,  # prints what repeats a failure
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -9,11 +9,14 @@ import tempfile
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from oracle import Store, bridge, generate
 
 import lambdaarch as la
+
+from .conftest import SCALE
 
 VERSIONS_KEPT = 8
 CHECK: list[Any] = ["ge", ["col", "k"], ["lit", "i64", -1_000_000]]
@@ -107,9 +110,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(threads=st.integers(1, 2), incremental=st.booleans())
     def batch(self, threads: int, incremental: bool) -> None:  # noqa: FBT001
-        job = self.store.batch(
-            threads=threads, incremental=incremental, progress=False
-        )
+        job = self.store.batch(threads=threads, incremental=incremental, progress=False)
         self.oracle.batch()
         for name, version in job.versions.items():
             self.cutoffs[name, version] = self.twin.end
@@ -158,3 +159,5 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStoreMachine = StoreMachine.TestCase
+# a life has many steps, and each is checked in full
+TestStoreMachine.settings = settings(max_examples=max(int(25 * SCALE), 5))

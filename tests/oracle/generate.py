@@ -52,6 +52,13 @@ def integers(low: int, high: int, *, tame: bool) -> st.SearchStrategy[int]:
     return small if tame else st.one_of(small, small, st.sampled_from([low, high]))
 
 
+def times(*, tame: bool) -> st.SearchStrategy[int]:
+    """Few distinct instants over 70 days: ties, windows of several rows, months."""
+    days = st.integers(0, 140).map(lambda h: START + h * US_PER_DAY // 2)
+    edges = [0, -1, -US_PER_DAY, -3 * US_PER_DAY - 1, START - 1, 951_782_400_000_000]
+    return days if tame else st.one_of(days, days, days, st.sampled_from(edges))
+
+
 @st.composite
 def rows(draw: Any, *, count: int = 30, tame: bool = False) -> list[dict[str, Any]]:
     """Rows of SCHEMA as the oracle holds them; ids repeat now and then."""
@@ -60,8 +67,7 @@ def rows(draw: Any, *, count: int = 30, tame: bool = False) -> list[dict[str, An
     row = st.fixed_dictionaries(
         {
             "id": st.integers(0, 2 * count),
-            # few distinct instants over 70 days: ties, windows of several rows, months
-            "ts": st.integers(0, 140).map(lambda h: START + h * US_PER_DAY // 2),
+            "ts": times(tame=tame),
             "i": maybe(integers(-(2**63), 2**63 - 1, tame=tame)),
             "k": integers(-(2**31), 2**31 - 1, tame=tame),
             "u": maybe(integers(0, 2**64 - 1, tame=tame)),

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""check_layers and check_house find what they are for, and the tree passes both."""
+"""check_layers and check_house find what they are for, and the tree passes both.
+
+The tools that guard the tree are tested too: a check that finds nothing proves nothing.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 /* Arrow arrays as chunks: import through the C data interface (export: arrow_export.c).
  *
  *   column        from Arrow                                     borrowed when
- *   bool          bool                                           never: bits become bytes
+ *   bool          bool                                         never: bits become bytes
  *   i32 i64 u64   any integer whose values fit                   same width and sign
  *   f64 f32       the same; narrower, or integers, where exact   same width
  *   time          timestamp of any unit and zone, where exact    microseconds
@@ -50,7 +50,7 @@ typedef struct source {
 } source;
 
 /* One column's import. */
-typedef struct import {
+typedef struct column_import {
     const la_field *field;
     const char *format;
     const struct ArrowArray *array;
@@ -61,7 +61,7 @@ typedef struct import {
     la_chunk *chunk;
     uint32_t column;
     la_error *err;
-} import;
+} column_import;
 
 /* ------------------------------------------------------------------------ formats */
 
@@ -158,7 +158,7 @@ parse_format(const char *format)
 }
 
 static la_status
-no_conversion(const import *in, bool dictionary)
+no_conversion(const column_import *in, bool dictionary)
 {
     char type[32];
     la_type_text(in->field->type, in->field->scale, type, sizeof type);
@@ -169,7 +169,7 @@ no_conversion(const import *in, bool dictionary)
 }
 
 static la_status
-bad_row(const import *in, uint32_t row, const char *why)
+bad_row(const column_import *in, uint32_t row, const char *why)
 {
     char type[32];
     la_type_text(in->field->type, in->field->scale, type, sizeof type);
@@ -178,7 +178,7 @@ bad_row(const import *in, uint32_t row, const char *why)
 }
 
 static la_status
-bad_array(const import *in, const char *why)
+bad_array(const column_import *in, const char *why)
 {
     return la_fail(in->err, LA_INVALID, "could not take column \"%s\": %s",
                    in->field->name, why);
@@ -201,26 +201,26 @@ expand_bits(const uint8_t *bits, int64_t start, uint32_t rows, uint8_t *to)
 }
 
 static const void *
-buffer(const import *in, int64_t index)
+buffer(const column_import *in, int64_t index)
 {
     return index < in->array->n_buffers ? in->array->buffers[index] : NULL;
 }
 
 static bool
-is_valid(const import *in, uint32_t row)
+is_valid(const column_import *in, uint32_t row)
 {
     return in->valid == NULL || in->valid[row] != 0;
 }
 
 static la_status
-keep(const import *in, size_t size, void **out)
+keep(const column_import *in, size_t size, void **out)
 {
     return la_chunk_keep(in->chunk, size, out, in->err);
 }
 
 /* The mask as bytes, where there are nulls at all. */
 static la_status
-take_nulls(import *in)
+take_nulls(column_import *in)
 {
     const uint8_t *bits = buffer(in, 0);
     if (in->array->null_count == 0 || bits == NULL || in->rows == 0) {
@@ -245,13 +245,13 @@ take_nulls(import *in)
 }
 
 static la_column *
-target(const import *in)
+target(const column_import *in)
 {
     return &in->chunk->columns[in->column];
 }
 
 static la_status
-all_null(import *in)
+all_null(column_import *in)
 {
     if (in->rows > 0 && !in->field->nullable) {
         return bad_row(in, 0, "is null, and the column is not nullable");
@@ -278,7 +278,7 @@ all_null(import *in)
 
 /* Borrows `width`-byte values where they stand aligned, else copies them. */
 static la_status
-borrow(import *in, uint32_t width)
+borrow(column_import *in, uint32_t width)
 {
     const uint8_t *at = buffer(in, 1);
     if (at == NULL) {
@@ -326,7 +326,7 @@ load_int(const uint8_t *data, const source *from, int64_t i)
 
 /* Target data of `width` bytes a row, zeroed, so that null rows hold something. */
 static la_status
-new_data(import *in, uint32_t width, void **data)
+new_data(column_import *in, uint32_t width, void **data)
 {
     la_status status = keep(in, (size_t)in->rows * width, data);
     if (status == LA_OK) {
@@ -350,7 +350,7 @@ scale_up(int64_t value, uint8_t scale, int64_t *out)
 
 /* One integer as the target type. false: it does not fit. */
 static bool
-put_int(const import *in, int64_t v, void *data, uint32_t row)
+put_int(const column_import *in, int64_t v, void *data, uint32_t row)
 {
     bool huge =
         !in->from.is_signed && in->from.width == 8 && v < 0; /* above INT64_MAX */
@@ -377,7 +377,7 @@ put_int(const import *in, int64_t v, void *data, uint32_t row)
 }
 
 static la_status
-take_ints(import *in)
+take_ints(column_import *in)
 {
     la_type type = in->field->type;
     if (type != LA_T_I32 && type != LA_T_I64 && type != LA_T_U64 && type != LA_T_F64
@@ -409,7 +409,7 @@ take_ints(import *in)
 }
 
 static la_status
-take_floats(import *in)
+take_floats(column_import *in)
 {
     bool to_f64 = in->field->type == LA_T_F64;
     if (!to_f64 && in->field->type != LA_T_F32) {
@@ -446,7 +446,7 @@ take_floats(import *in)
 }
 
 static la_status
-take_bools(import *in)
+take_bools(column_import *in)
 {
     const uint8_t *bits = buffer(in, 1);
     void *data;
@@ -465,7 +465,7 @@ take_bools(import *in)
 
 /* Timestamps of any unit to microseconds, and dates to days. */
 static la_status
-take_temporal(import *in)
+take_temporal(column_import *in)
 {
     bool date = in->from.kind == SOURCE_DATE;
     if (in->field->type != (date ? LA_T_DATE : LA_T_TIME)) {
@@ -506,7 +506,7 @@ take_temporal(import *in)
 }
 
 static la_status
-take_decimals(import *in)
+take_decimals(column_import *in)
 {
     if (in->field->type != LA_T_DECIMAL) {
         return no_conversion(in, false);
@@ -545,7 +545,7 @@ take_decimals(import *in)
 /* --------------------------------------------------------------------------- text */
 
 static bool
-takes_text(const import *in, bool is_utf8)
+takes_text(const column_import *in, bool is_utf8)
 {
     la_type type = in->field->type;
     return type == LA_T_BYTES || (is_utf8 && (type == LA_T_STR || type == LA_T_CAT));
@@ -554,7 +554,7 @@ takes_text(const import *in, bool is_utf8)
 /* The whole heap first: one pass over it, then only its cuts. Rows one by one where
  * that fails, since bytes between values, or of nulls, need not be text. */
 static la_status
-check_utf8(const import *in, const char *heap, const uint32_t *offsets)
+check_utf8(const column_import *in, const char *heap, const uint32_t *offsets)
 {
     if (in->field->type == LA_T_BYTES || in->rows == 0) {
         return LA_OK;
@@ -588,7 +588,7 @@ offset_at(const uint8_t *offsets, uint8_t width, int64_t i)
 }
 
 static la_status
-check_offsets(const import *in, const uint8_t *offsets)
+check_offsets(const column_import *in, const uint8_t *offsets)
 {
     int64_t last = offset_at(offsets, in->from.width, in->start);
     if (last < 0) {
@@ -608,7 +608,7 @@ check_offsets(const import *in, const uint8_t *offsets)
 }
 
 static la_status
-empty_text(import *in)
+empty_text(column_import *in)
 {
     void *offsets;
     la_status status = keep(in, ((size_t)in->rows + 1) * sizeof(uint32_t), &offsets);
@@ -621,7 +621,7 @@ empty_text(import *in)
 }
 
 static la_status
-take_text(import *in)
+take_text(column_import *in)
 {
     const uint8_t *from = buffer(in, 1);
     const char *heap = buffer(in, 2);
@@ -671,7 +671,7 @@ take_text(import *in)
 
 /* A view: length, then 12 bytes of text, or 4 of it, buffer and offset. */
 static bool
-view_at(const import *in, uint32_t row, const char **text, uint32_t *size)
+view_at(const column_import *in, uint32_t row, const char **text, uint32_t *size)
 {
     const uint8_t *view = (const uint8_t *)buffer(in, 1) + (in->start + row) * 16;
     int32_t parts[4];
@@ -699,7 +699,7 @@ view_at(const import *in, uint32_t row, const char **text, uint32_t *size)
 }
 
 static la_status
-take_views(import *in)
+take_views(column_import *in)
 {
     const char *text;
     uint32_t size;
@@ -747,12 +747,12 @@ take_views(import *in)
 
 /* The dictionary's values as a chunk of one column, by the same code as any
  * column's. */
-static la_status import_values(const la_env *env, const import *in,
+static la_status import_values(const la_env *env, const column_import *in,
                                const struct ArrowSchema *schema, la_chunk **out);
 
 static la_status
-index_at(const import *in, const la_column *values, uint32_t value_count, uint32_t row,
-         uint32_t *index, bool *null)
+index_at(const column_import *in, const la_column *values, uint32_t value_count,
+         uint32_t row, uint32_t *index, bool *null)
 {
     int64_t i = load_int(buffer(in, 1), &in->from, in->start + row);
     if (i < 0 || i >= (int64_t)value_count) {
@@ -768,7 +768,7 @@ index_at(const import *in, const la_column *values, uint32_t value_count, uint32
 
 /* A mask of its own, for a null may also come from the dictionary. */
 static la_status
-own_mask(import *in, uint8_t **mask)
+own_mask(column_import *in, uint8_t **mask)
 {
     void *bytes;
     la_status status = keep(in, in->rows, &bytes);
@@ -784,7 +784,7 @@ own_mask(import *in, uint8_t **mask)
 }
 
 static la_status
-dict_to_codes(import *in, const la_env *env, const la_column *values,
+dict_to_codes(column_import *in, const la_env *env, const la_column *values,
               uint32_t value_count, uint8_t *mask)
 {
     void *data, *map;
@@ -827,7 +827,8 @@ dict_to_codes(import *in, const la_env *env, const la_column *values,
 }
 
 static la_status
-dict_to_text(import *in, const la_column *values, uint32_t value_count, uint8_t *mask)
+dict_to_text(column_import *in, const la_column *values, uint32_t value_count,
+             uint8_t *mask)
 {
     uint64_t total = 0;
     uint32_t index;
@@ -872,7 +873,7 @@ dict_to_text(import *in, const la_column *values, uint32_t value_count, uint8_t 
 }
 
 static la_status
-take_dictionary(import *in, const la_env *env, const struct ArrowSchema *schema)
+take_dictionary(column_import *in, const la_env *env, const struct ArrowSchema *schema)
 {
     const struct ArrowSchema *value_schema = schema->dictionary;
     source values_from = parse_format(value_schema->format);
@@ -905,7 +906,7 @@ take_dictionary(import *in, const la_env *env, const struct ArrowSchema *schema)
 /* ------------------------------------------------------------------------ columns */
 
 static la_status
-import_column(import *in, const la_env *env, const struct ArrowSchema *schema)
+import_column(column_import *in, const la_env *env, const struct ArrowSchema *schema)
 {
     in->format = schema->format;
     in->from = parse_format(schema->format);
@@ -976,8 +977,8 @@ new_chunk(const la_env *env, const la_schema *schema, uint32_t rows, la_chunk **
 }
 
 static la_status
-import_values(const la_env *env, const import *in, const struct ArrowSchema *schema,
-              la_chunk **out)
+import_values(const la_env *env, const column_import *in,
+              const struct ArrowSchema *schema, la_chunk **out)
 {
     const struct ArrowArray *array = in->array->dictionary;
     char name[] = "dictionary";
@@ -994,7 +995,12 @@ import_values(const la_env *env, const import *in, const struct ArrowSchema *sch
     }
     status = new_chunk(env, value_schema, (uint32_t)array->length, &chunk, in->err);
     if (status == LA_OK) {
-import values = {.field = la_schema_field(value_schema, 0), .array = array, .start = array->offset, .rows = chunk->rows, .chunk = chunk, .err = in->err };
+        column_import values = {.field = la_schema_field(value_schema, 0),
+                                .array = array,
+                                .start = array->offset,
+                                .rows = chunk->rows,
+                                .chunk = chunk,
+                                .err = in->err};
         status = import_column(&values, env, schema);
         if (status == LA_OK) {
             *out = chunk;
@@ -1080,7 +1086,12 @@ import_field(const la_env *env, la_chunk *chunk, uint32_t column,
              const struct ArrowSchema *schema, const struct ArrowArray *array,
              la_error *err)
 {
-import in = {.field = la_schema_field(chunk->schema, column), .format = "n", .rows = chunk->rows, .chunk = chunk, .column = column, .err = err };
+    column_import in = {.field = la_schema_field(chunk->schema, column),
+                        .format = "n",
+                        .rows = chunk->rows,
+                        .chunk = chunk,
+                        .column = column,
+                        .err = err};
     int64_t child = find_child(schema, in.field->name, 0);
     if (child < 0) {
         if (!in.field->nullable) {

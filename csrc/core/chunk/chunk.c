@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owned chunks: columns that live and die together.
  *
- *   one allocation: | owner | columns | dicts | adopted | data, valid, offsets, heap ... |
+ *   one allocation: | owner | columns | dicts | adopted | data, valid, offsets, heap |
  *   plus a list of blocks made later (la_chunk_keep) or brought along (la_chunk_own)
  *
  * Invariants

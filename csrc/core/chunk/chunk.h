@@ -69,8 +69,8 @@ la_column_is_null(const la_column *column, uint32_t row)
  * chunk: used for where, order_by and limit of answers. Columns that are all zero stay
  * so. */
 LA_MUST_CHECK la_status la_chunk_take(const la_env *env, const la_chunk *chunk,
-                                      const uint32_t *order, uint32_t count, la_chunk **out,
-                                      la_error *err);
+                                      const uint32_t *order, uint32_t count,
+                                      la_chunk **out, la_error *err);
 
 /* What a builder builds, and how many rows its first column has: for la_builder_parse,
  * which stands in ingest/text.c because reading text is ingest's work. */

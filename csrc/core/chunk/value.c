@@ -7,9 +7,8 @@
  *            i32 date          4 bytes big-endian, sign bit flipped
  *            i64 time decimal  8 bytes big-endian, sign bit flipped
  *            u64               8 bytes big-endian
- *            f32 f64           8 bytes big-endian of the f64 bits: negative numbers with all
- *                              bits inverted, others with the sign bit set; one NaN,
- *                              last
+ *            f32 f64           8 bytes big-endian of the f64 bits: of negative numbers all
+ *                              bits inverted, of others the sign bit; one NaN, last
  *            str cat bytes     each 00 as 00 FF, then 00 00
  *
  * Normative: docs/internals/format/columns.md, "Key bytes".

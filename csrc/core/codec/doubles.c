@@ -3,9 +3,8 @@
  *
  * n = round(x * 10^e) comes from adding 1.5 * 2^52, which leaves the integer in the low
  * bits of the sum: no conversion instruction, so plain vector code does it. That holds
- * for
- * |x * 10^e| < 2^51; the limit is checked, and NaN fails it. A rounding that went the wrong
- * way shows, because n / 10^e is then not x.
+ * for magnitudes of x * 10^e below 2^51; the limit is checked, and NaN fails it. A
+ * rounding that went the wrong way shows, because n / 10^e is then not x.
  *
  *   section | body size u32 | 0 u32 | entry of block 0 | entry 1 | ... | body |
  *   entry   | byte u32 | odd count u16 | exponent u8 | 0 u8 |

@@ -15,7 +15,8 @@
 #define LA_DECIMAL_HEAD 8u
 #define LA_DECIMAL_ENTRY 8u
 #define LA_DECIMAL_EXPONENT_MAX 14u
-#define LA_DECIMAL_RAW 255u /* exponent of a block whose integers are the bits themselves */
+/* Exponent of a block whose integers are the bits themselves. */
+#define LA_DECIMAL_RAW 255u
 
 /* One block of floats: 64-bit ones at `f64`, or 32-bit ones at `f32`; the other is
  * NULL. */

@@ -37,10 +37,10 @@ canonical_float(la_json *json, la_type type)
     if (!la_literal_float(json, type, &x)) {
         return; /* null */
     }
-    const char *name = x != x                         ? "nan"
-                       : x - x != 0                   ? (x > 0 ? "inf" : "-inf")
-                       : x == 0 && signbit(x) != 0    ? "-0.0"
-                                                      : NULL;
+    const char *name = x != x                      ? "nan"
+                       : x - x != 0                ? (x > 0 ? "inf" : "-inf")
+                       : x == 0 && signbit(x) != 0 ? "-0.0"
+                                                   : NULL;
     if (name == NULL) {
         json->kind = LA_J_FLOAT;
         json->f64 = x;
@@ -54,7 +54,8 @@ canonical_float(la_json *json, la_type type)
 static la_json *
 canonical_every(la_arena *arena, const la_json *json)
 {
-    bool grows = la_json_get(json, "unit") != NULL && la_json_get(json, "count") == NULL;
+    bool grows =
+        la_json_get(json, "unit") != NULL && la_json_get(json, "count") == NULL;
     uint32_t count = json->list.count;
     la_json *copy = copy_node(arena, json, 2 * (count + 1));
     if (copy == NULL) {
@@ -79,8 +80,8 @@ canonical_type(la_arena *arena, la_json *json)
     uint8_t scale;
     bool nullable;
     char text[32];
-    if (la_type_parse(json->text.at, json->text.size, &type, &scale, &nullable, NULL)
-        != LA_OK) {
+    if (la_type_parse(json->text.at, json->text.size, &type, &scale, &nullable, NULL) !=
+        LA_OK) {
         return true; /* "null" */
     }
     la_type_text(type == LA_T_CAT ? LA_T_STR : type, scale, text, sizeof text);
@@ -238,8 +239,8 @@ write_fingerprint(la_plan *plan, la_error *err)
         const la_agg_kind *next = NULL;
         for (uint32_t i = 0; i < plan->agg_count; i++) {
             const la_agg_kind *kind = plan->aggs[i].kind;
-            if (strcmp(kind->name, last) > 0
-                && (next == NULL || strcmp(kind->name, next->name) < 0)) {
+            if (strcmp(kind->name, last) > 0 &&
+                (next == NULL || strcmp(kind->name, next->name) < 0)) {
                 next = kind;
             }
         }

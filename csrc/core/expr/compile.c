@@ -40,9 +40,9 @@ column_reg(compiler *c, const la_expr *expr)
     }
     la_reg reg = {.type = expr->type, .scale = expr->scale};
     reg.column = (int32_t)expr->column;
-    reg.form = expr->type == LA_T_CAT                                  ? LA_FORM_CODES
+    reg.form = expr->type == LA_T_CAT                               ? LA_FORM_CODES
                : expr->type == LA_T_STR || expr->type == LA_T_BYTES ? LA_FORM_COLUMN
-                                                                       : LA_FORM_VALUES;
+                                                                    : LA_FORM_VALUES;
     return add_reg(c, &reg);
 }
 
@@ -99,10 +99,10 @@ same_set(const la_set *a, const la_set *b)
 static bool
 same_instr(const la_instr *a, const la_instr *b)
 {
-    return a->kernel == b->kernel && a->arg_count == b->arg_count
-           && memcmp(a->args, b->args, sizeof a->args) == 0 && a->op == b->op
-           && a->swapped == b->swapped && a->unit == b->unit && a->by_unit == b->by_unit && a->n == b->n
-           && same_set(a->set, b->set);
+    return a->kernel == b->kernel && a->arg_count == b->arg_count &&
+           memcmp(a->args, b->args, sizeof a->args) == 0 && a->op == b->op &&
+           a->swapped == b->swapped && a->unit == b->unit && a->by_unit == b->by_unit &&
+           a->n == b->n && same_set(a->set, b->set);
 }
 
 /* The register with the result of `instr`, new or of an equal one. */
@@ -152,7 +152,8 @@ spans_of(compiler *c, uint32_t reg)
     if (from->form == LA_FORM_SPANS) {
         return reg;
     }
-    la_instr instr = {.kernel = la_kernel_spans(from->form), .args = {reg}, .arg_count = 1};
+    la_instr instr = {
+        .kernel = la_kernel_spans(from->form), .args = {reg}, .arg_count = 1};
     la_type type = from->type == LA_T_BYTES ? LA_T_BYTES : LA_T_STR;
     return emit(c, &instr, type, 0, LA_FORM_SPANS);
 }
@@ -187,8 +188,8 @@ static uint32_t
 cast_from_text(compiler *c, uint32_t reg, la_type to, uint8_t scale)
 {
     la_type direct = to == LA_T_I32 ? LA_T_I64 : to;
-    uint32_t value = emit_simple(c, la_kernel_from_text(direct), spans_of(c, reg), NO_REG,
-                                 direct, scale);
+    uint32_t value = emit_simple(c, la_kernel_from_text(direct), spans_of(c, reg),
+                                 NO_REG, direct, scale);
     return cast_numbers(c, value, direct, to, scale);
 }
 
@@ -207,8 +208,8 @@ compile_cast(compiler *c, const la_expr *expr)
     if (holds_text(from)) {
         return a == NO_REG ? a : cast_from_text(c, a, expr->type, expr->scale);
     }
-    if (from == LA_T_DECIMAL && expr->type == LA_T_DECIMAL
-        && expr->scale == expr->args[0]->scale) {
+    if (from == LA_T_DECIMAL && expr->type == LA_T_DECIMAL &&
+        expr->scale == expr->args[0]->scale) {
         return a;
     }
     return cast_numbers(c, a, from, expr->type, expr->scale);
@@ -238,8 +239,8 @@ static bool
 is_code_test(const compiler *c, uint32_t codes, uint32_t constant)
 {
     const la_reg *regs = la_program_regs(c->program);
-    return codes != NO_REG && constant != NO_REG && regs[codes].form == LA_FORM_CODES
-           && regs[constant].constant;
+    return codes != NO_REG && constant != NO_REG && regs[codes].form == LA_FORM_CODES &&
+           regs[constant].constant;
 }
 
 /* gt and ge are lt and le the other way round. */
@@ -285,7 +286,8 @@ compile_comparison(compiler *c, const la_expr *expr)
     if (left->type == right->type && left->scale == right->scale) {
         return compare_same(c, expr->op, left->type, a, b);
     }
-    la_instr instr = {.kernel = la_kernel_compare_mixed(), .arg_count = 2, .op = expr->op};
+    la_instr instr = {
+        .kernel = la_kernel_compare_mixed(), .arg_count = 2, .op = expr->op};
     instr.args[0] = a;
     instr.args[1] = b;
     return emit(c, &instr, LA_T_BOOL, 0, LA_FORM_VALUES);

@@ -17,8 +17,8 @@
 
 #include "expr/program.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)                      \
-    && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                 \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #include <stdlib.h> /* __GLIBC__ */
 #if defined(__GLIBC__)
 /* A loop compiled twice, the better one picked at load time. */
@@ -47,8 +47,8 @@ typedef struct la_reg {
     la_type type;
     uint8_t scale;
     la_form form;
-    bool constant; /* computed once, the same in every row */
-    int32_t column; /* of the chunk, -1: own values */
+    bool constant;           /* computed once, the same in every row */
+    int32_t column;          /* of the chunk, -1: own values */
     const la_value *literal; /* NULL: none */
     /* In this run: */
     const void *data;
@@ -60,7 +60,8 @@ typedef struct la_reg {
     void *own_data;
     uint8_t *own_valid;
     uint8_t *own_fail;
-    size_t slot; /* own_data's place in the program's block; shared over time (compile.c) */
+    size_t
+        slot; /* own_data's place in the program's block; shared over time (compile.c) */
 } la_reg;
 
 /* What is_in looks for: values of fixed size as 64-bit keys, or texts; both sorted. */
@@ -72,7 +73,7 @@ typedef struct la_set {
 
 /* Verdicts of a test on a dictionary's entries, filled as codes are met. */
 typedef struct la_code_cache {
-    la_dict *dict; /* retained, so that its address means it */
+    la_dict *dict;     /* retained, so that its address means it */
     uint8_t *verdicts; /* 0, 1, or 2 = not asked yet */
     uint32_t capacity;
 } la_code_cache;
@@ -85,10 +86,10 @@ typedef struct la_instr {
     uint32_t out;
     uint32_t args[3];
     uint32_t arg_count;
-    bool chooses;    /* passes failures on by itself */
-    bool swapped;    /* b was written before a: its failures come first */
-    la_op op;        /* of cat tests and mixed comparisons */
-    la_unit unit;    /* truncate, where by_unit */
+    bool chooses; /* passes failures on by itself */
+    bool swapped; /* b was written before a: its failures come first */
+    la_op op;     /* of cat tests and mixed comparisons */
+    la_unit unit; /* truncate, where by_unit */
     bool by_unit;
     int64_t n; /* microseconds or count of units */
     const la_set *set;
@@ -162,8 +163,8 @@ struct la_task {
 static inline bool
 la_task_wants(const la_task *task, uint32_t row) /* the row's value is looked at */
 {
-    return (task->select == NULL || task->select[row] != 0)
-           && (task->out->valid == NULL || task->out->valid[row] != 0);
+    return (task->select == NULL || task->select[row] != 0) &&
+           (task->out->valid == NULL || task->out->valid[row] != 0);
 }
 /* out->valid = both arguments' masks together. */
 void la_task_valid(la_task *task);
@@ -173,8 +174,8 @@ void la_task_fail(la_task *task, uint32_t row, la_reason reason);
 uint8_t *la_reg_valid(la_reg *reg, uint32_t rows);
 uint8_t *la_reg_fail(la_reg *reg, uint32_t rows);
 /* Failed rows of `from` fail in `to`, where `only` (NULL: all) is `when`. */
-void la_reg_pass_failures(la_reg *to, const la_reg *from, const uint8_t *only, uint8_t when,
-                          uint32_t rows);
+void la_reg_pass_failures(la_reg *to, const la_reg *from, const uint8_t *only,
+                          uint8_t when, uint32_t rows);
 
 /* Kernels by operation and operand type; NULL where there is none. */
 la_kernel la_kernel_arithmetic(la_op op, la_type type);
@@ -182,7 +183,7 @@ la_kernel la_kernel_quotient(la_type a, la_type b);
 la_kernel la_kernel_compare(la_op op, la_type type); /* eq, ne, lt, le */
 la_kernel la_kernel_compare_mixed(void);             /* i64, u64, decimal; instr->op */
 la_kernel la_kernel_logic(la_op op);                 /* and, or, not, is_* */
-la_kernel la_kernel_choice(la_op op); /* when, fill_null */
+la_kernel la_kernel_choice(la_op op);                /* when, fill_null */
 /* One step; longer casts are chains of steps (compile.c). */
 la_kernel la_kernel_cast(la_type from, la_type to);
 la_kernel la_kernel_to_text(void);

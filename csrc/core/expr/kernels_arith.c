@@ -11,44 +11,44 @@
 
 /* `wrapped` gives the result of x and y, `lost` is negative where that is not the true one.
  * The loops return a negative number when any row lost. */
-#define INTEGER_LOOP(name, T, wrapped, lost)                                             \
-    LA_LOOP static int64_t name##_loop(const T *a, const T *b, T *restrict out,          \
-                                       uint32_t rows)                                    \
-    {                                                                                    \
-        int64_t any = 0;                                                                 \
-        for (uint32_t i = 0; i < rows; i++) {                                            \
-            T x = a[i], y = b[i];                                                        \
-            T r = (T)(wrapped);                                                          \
-            any |= (int64_t)(lost);                                                      \
-            out[i] = r;                                                                  \
-        }                                                                                \
-        return any;                                                                      \
+#define INTEGER_LOOP(name, T, wrapped, lost)                                           \
+    LA_LOOP static int64_t name##_loop(const T *a, const T *b, T *restrict out,        \
+                                       uint32_t rows)                                  \
+    {                                                                                  \
+        int64_t any = 0;                                                               \
+        for (uint32_t i = 0; i < rows; i++) {                                          \
+            T x = a[i], y = b[i];                                                      \
+            T r = (T)(wrapped);                                                        \
+            any |= (int64_t)(lost);                                                    \
+            out[i] = r;                                                                \
+        }                                                                              \
+        return any;                                                                    \
     }
 
-#define INTEGER_KERNEL(name, T, wrapped, lost)                                           \
-    INTEGER_LOOP(name, T, wrapped, lost)                                                 \
-    static la_status name(la_task *t)                                                    \
-    {                                                                                    \
-        const T *a = t->a->data;                                                         \
-        const T *b = t->b->data;                                                         \
-        la_task_valid(t);                                                                \
-        if (name##_loop(a, b, t->out->own_data, t->rows) < 0) {                          \
-            for (uint32_t i = 0; i < t->rows; i++) {                                     \
-                T x = a[i], y = b[i];                                                    \
-                T r = (T)(wrapped);                                                      \
-                (void)r;                                                                 \
-                if ((int64_t)(lost) < 0) {                                               \
-                    la_task_fail(t, i, LA_REASON_OVERFLOW);                              \
-                }                                                                        \
-            }                                                                            \
-        }                                                                                \
-        return LA_OK;                                                                    \
+#define INTEGER_KERNEL(name, T, wrapped, lost)                                         \
+    INTEGER_LOOP(name, T, wrapped, lost)                                               \
+    static la_status name(la_task *t)                                                  \
+    {                                                                                  \
+        const T *a = t->a->data;                                                       \
+        const T *b = t->b->data;                                                       \
+        la_task_valid(t);                                                              \
+        if (name##_loop(a, b, t->out->own_data, t->rows) < 0) {                        \
+            for (uint32_t i = 0; i < t->rows; i++) {                                   \
+                T x = a[i], y = b[i];                                                  \
+                T r = (T)(wrapped);                                                    \
+                (void)r;                                                               \
+                if ((int64_t)(lost) < 0) {                                             \
+                    la_task_fail(t, i, LA_REASON_OVERFLOW);                            \
+                }                                                                      \
+            }                                                                          \
+        }                                                                              \
+        return LA_OK;                                                                  \
     }
 
 #define WRAP_ADD ((uint64_t)x + (uint64_t)y)
 #define WRAP_SUB ((uint64_t)x - (uint64_t)y)
 #define WRAP_MUL ((uint64_t)x * (uint64_t)y)
-#define WIDE(op) ((int64_t)x op (int64_t)y)
+#define WIDE(op) ((int64_t)x op(int64_t) y)
 
 INTEGER_KERNEL(add_i64, int64_t, WRAP_ADD, (x ^ r) & (y ^ r))
 INTEGER_KERNEL(sub_i64, int64_t, WRAP_SUB, (x ^ y) & (x ^ r))
@@ -89,42 +89,42 @@ INTEGER_KERNEL(mul_decimal, int64_t, WRAP_MUL, mul_lost_decimal(x, y))
 /* ----------------------------------------------------------- floor division */
 
 /* C truncates towards zero; floor goes down where the signs differ. */
-#define FLOOR_KERNELS(suffix, T, MIN)                                                    \
-    static la_status floordiv_##suffix(la_task *t)                                       \
-    {                                                                                    \
-        const T *a = t->a->data;                                                         \
-        const T *b = t->b->data;                                                         \
-        T *out = t->out->own_data;                                                       \
-        la_task_valid(t);                                                                \
-        for (uint32_t i = 0; i < t->rows; i++) {                                         \
-            bool beyond = a[i] == MIN && b[i] == -1;                                     \
-            out[i] = 0;                                                                  \
-            if (b[i] == 0 || beyond) {                                                   \
-                la_task_fail(t, i, beyond ? LA_REASON_OVERFLOW                           \
-                                          : LA_REASON_DIVISION_BY_ZERO);                 \
-                continue;                                                                \
-            }                                                                            \
-            T rest = a[i] % b[i];                                                        \
-            out[i] = (T)(a[i] / b[i] - (rest != 0 && (rest < 0) != (b[i] < 0)));         \
-        }                                                                                \
-        return LA_OK;                                                                    \
-    }                                                                                    \
-    static la_status mod_##suffix(la_task *t)                                            \
-    {                                                                                    \
-        const T *a = t->a->data;                                                         \
-        const T *b = t->b->data;                                                         \
-        T *out = t->out->own_data;                                                       \
-        la_task_valid(t);                                                                \
-        for (uint32_t i = 0; i < t->rows; i++) {                                         \
-            out[i] = 0;                                                                  \
-            if (b[i] == 0) {                                                             \
-                la_task_fail(t, i, LA_REASON_DIVISION_BY_ZERO);                          \
-                continue;                                                                \
-            }                                                                            \
-            T rest = b[i] == -1 ? 0 : a[i] % b[i];                                       \
-            out[i] = (T)(rest + (rest != 0 && (rest < 0) != (b[i] < 0) ? b[i] : 0));     \
-        }                                                                                \
-        return LA_OK;                                                                    \
+#define FLOOR_KERNELS(suffix, T, MIN)                                                  \
+    static la_status floordiv_##suffix(la_task *t)                                     \
+    {                                                                                  \
+        const T *a = t->a->data;                                                       \
+        const T *b = t->b->data;                                                       \
+        T *out = t->out->own_data;                                                     \
+        la_task_valid(t);                                                              \
+        for (uint32_t i = 0; i < t->rows; i++) {                                       \
+            bool beyond = a[i] == MIN && b[i] == -1;                                   \
+            out[i] = 0;                                                                \
+            if (b[i] == 0 || beyond) {                                                 \
+                la_task_fail(                                                          \
+                    t, i, beyond ? LA_REASON_OVERFLOW : LA_REASON_DIVISION_BY_ZERO);   \
+                continue;                                                              \
+            }                                                                          \
+            T rest = a[i] % b[i];                                                      \
+            out[i] = (T)(a[i] / b[i] - (rest != 0 && (rest < 0) != (b[i] < 0)));       \
+        }                                                                              \
+        return LA_OK;                                                                  \
+    }                                                                                  \
+    static la_status mod_##suffix(la_task *t)                                          \
+    {                                                                                  \
+        const T *a = t->a->data;                                                       \
+        const T *b = t->b->data;                                                       \
+        T *out = t->out->own_data;                                                     \
+        la_task_valid(t);                                                              \
+        for (uint32_t i = 0; i < t->rows; i++) {                                       \
+            out[i] = 0;                                                                \
+            if (b[i] == 0) {                                                           \
+                la_task_fail(t, i, LA_REASON_DIVISION_BY_ZERO);                        \
+                continue;                                                              \
+            }                                                                          \
+            T rest = b[i] == -1 ? 0 : a[i] % b[i];                                     \
+            out[i] = (T)(rest + (rest != 0 && (rest < 0) != (b[i] < 0) ? b[i] : 0));   \
+        }                                                                              \
+        return LA_OK;                                                                  \
     }
 FLOOR_KERNELS(i32, int32_t, INT32_MIN)
 FLOOR_KERNELS(i64, int64_t, INT64_MIN)
@@ -161,19 +161,19 @@ mod_u64(la_task *t)
 
 /* -------------------------------------------------------------------- doubles */
 
-#define FLOAT_KERNEL(name, op)                                                           \
-    LA_LOOP static void name##_loop(const double *a, const double *b,                    \
-                                    double *restrict out, uint32_t rows)                 \
-    {                                                                                    \
-        for (uint32_t i = 0; i < rows; i++) {                                            \
-            out[i] = a[i] op b[i];                                                       \
-        }                                                                                \
-    }                                                                                    \
-    static la_status name(la_task *t)                                                    \
-    {                                                                                    \
-        la_task_valid(t);                                                                \
-        name##_loop(t->a->data, t->b->data, t->out->own_data, t->rows);                  \
-        return LA_OK;                                                                    \
+#define FLOAT_KERNEL(name, op)                                                         \
+    LA_LOOP static void name##_loop(const double *a, const double *b,                  \
+                                    double *restrict out, uint32_t rows)               \
+    {                                                                                  \
+        for (uint32_t i = 0; i < rows; i++) {                                          \
+            out[i] = a[i] op b[i];                                                     \
+        }                                                                              \
+    }                                                                                  \
+    static la_status name(la_task *t)                                                  \
+    {                                                                                  \
+        la_task_valid(t);                                                              \
+        name##_loop(t->a->data, t->b->data, t->out->own_data, t->rows);                \
+        return LA_OK;                                                                  \
     }
 FLOAT_KERNEL(add_f64, +)
 FLOAT_KERNEL(sub_f64, -)
@@ -201,8 +201,9 @@ put_together(uint64_t mantissa, int exponent)
         exponent--;
     }
     bool normal = mantissa >= UINT64_C(1) << 52;
-    uint64_t bits = normal ? ((uint64_t)exponent << 52) + (mantissa - (UINT64_C(1) << 52))
-                           : mantissa;
+    uint64_t bits = normal
+                        ? ((uint64_t)exponent << 52) + (mantissa - (UINT64_C(1) << 52))
+                        : mantissa;
     double x;
     memcpy(&x, &bits, sizeof x);
     return x;
@@ -344,9 +345,10 @@ quotient(la_task *t, bool unsigned_a, bool unsigned_b)
     la_task_valid(t);
     for (uint32_t i = 0; i < t->rows; i++) {
         int64_t x, y;
-        bool small = !__builtin_mul_overflow(a[i], times_a, &x)
-                     && !__builtin_mul_overflow(b[i], times_b, &y) && is_exact_double(x)
-                     && is_exact_double(y) && !(unsigned_a && x < 0) && !(unsigned_b && y < 0);
+        bool small = !__builtin_mul_overflow(a[i], times_a, &x) &&
+                     !__builtin_mul_overflow(b[i], times_b, &y) && is_exact_double(x) &&
+                     is_exact_double(y) && !(unsigned_a && x < 0) &&
+                     !(unsigned_b && y < 0);
         out[i] = 0;
         if (b[i] == 0) {
             la_task_fail(t, i, LA_REASON_DIVISION_BY_ZERO);
@@ -401,24 +403,24 @@ la_kernel_quotient(la_type a, la_type b)
 
 /* ------------------------------------------------------------------- neg, abs */
 
-#define SIGN_KERNEL(name, T, MIN, result)                                                \
-    static la_status name(la_task *t)                                                    \
-    {                                                                                    \
-        const T *a = t->a->data;                                                         \
-        T *restrict out = t->out->own_data;                                              \
-        bool any = false;                                                                \
-        la_task_valid(t);                                                                \
-        for (uint32_t i = 0; i < t->rows; i++) {                                         \
-            T x = a[i] == MIN ? 0 : a[i];                                                \
-            any |= a[i] == MIN;                                                          \
-            out[i] = (T)(result);                                                        \
-        }                                                                                \
-        for (uint32_t i = 0; any && i < t->rows; i++) {                                  \
-            if (a[i] == MIN) {                                                           \
-                la_task_fail(t, i, LA_REASON_OVERFLOW);                                  \
-            }                                                                            \
-        }                                                                                \
-        return LA_OK;                                                                    \
+#define SIGN_KERNEL(name, T, MIN, result)                                              \
+    static la_status name(la_task *t)                                                  \
+    {                                                                                  \
+        const T *a = t->a->data;                                                       \
+        T *restrict out = t->out->own_data;                                            \
+        bool any = false;                                                              \
+        la_task_valid(t);                                                              \
+        for (uint32_t i = 0; i < t->rows; i++) {                                       \
+            T x = a[i] == MIN ? 0 : a[i];                                              \
+            any |= a[i] == MIN;                                                        \
+            out[i] = (T)(result);                                                      \
+        }                                                                              \
+        for (uint32_t i = 0; any && i < t->rows; i++) {                                \
+            if (a[i] == MIN) {                                                         \
+                la_task_fail(t, i, LA_REASON_OVERFLOW);                                \
+            }                                                                          \
+        }                                                                              \
+        return LA_OK;                                                                  \
     }
 SIGN_KERNEL(neg_i32, int32_t, INT32_MIN, -x)
 SIGN_KERNEL(neg_i64, int64_t, INT64_MIN, -x)
@@ -468,7 +470,7 @@ la_kernel_arithmetic(la_op op, la_type type)
         {neg_i32, neg_i64, NULL, neg_f64, neg_i64},
         {abs_i32, abs_i64, NULL, abs_f64, abs_i64},
     };
-    int column = type == LA_T_I32                       ? I32
+    int column = type == LA_T_I32                        ? I32
                  : type == LA_T_I64 || type == LA_T_TIME ? I64
                  : type == LA_T_U64                      ? U64
                  : type == LA_T_F64                      ? F64
@@ -540,8 +542,8 @@ truncate_date(la_task *t)
         int64_t us, start;
         out[i] = 0;
         /* Dates reach further than times: those that no time can hold fail. */
-        if (__builtin_mul_overflow((int64_t)a[i], LA_US_PER_DAY, &us)
-            || !period_start(t->instr, &last, us, &start)) {
+        if (__builtin_mul_overflow((int64_t)a[i], LA_US_PER_DAY, &us) ||
+            !period_start(t->instr, &last, us, &start)) {
             la_task_fail(t, i, LA_REASON_OVERFLOW);
             continue;
         }

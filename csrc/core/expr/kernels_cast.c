@@ -9,18 +9,18 @@
 
 /* --------------------------------------------------------- that always succeed */
 
-#define WIDEN_KERNEL(name, FROM, TO)                                                     \
-    LA_LOOP static void name##_loop(const FROM *a, TO *restrict out, uint32_t rows)      \
-    {                                                                                    \
-        for (uint32_t i = 0; i < rows; i++) {                                            \
-            out[i] = (TO)a[i];                                                           \
-        }                                                                                \
-    }                                                                                    \
-    static la_status name(la_task *t)                                                    \
-    {                                                                                    \
-        la_task_valid(t);                                                                \
-        name##_loop(t->a->data, t->out->own_data, t->rows);                              \
-        return LA_OK;                                                                    \
+#define WIDEN_KERNEL(name, FROM, TO)                                                   \
+    LA_LOOP static void name##_loop(const FROM *a, TO *restrict out, uint32_t rows)    \
+    {                                                                                  \
+        for (uint32_t i = 0; i < rows; i++) {                                          \
+            out[i] = (TO)a[i];                                                         \
+        }                                                                              \
+    }                                                                                  \
+    static la_status name(la_task *t)                                                  \
+    {                                                                                  \
+        la_task_valid(t);                                                              \
+        name##_loop(t->a->data, t->out->own_data, t->rows);                            \
+        return LA_OK;                                                                  \
     }
 WIDEN_KERNEL(u8_to_i64, uint8_t, int64_t)
 WIDEN_KERNEL(i32_to_i64, int32_t, int64_t)
@@ -90,26 +90,26 @@ time_to_date(la_task *t)
 /* -------------------------------------------------------------- that can fail */
 
 /* `fits` says of x whether the cast holds it; `cast` is only computed then. */
-#define CHECKED_KERNEL(name, FROM, TO, fits, cast)                                       \
-    static la_status name(la_task *t)                                                    \
-    {                                                                                    \
-        const FROM *a = t->a->data;                                                      \
-        TO *restrict out = t->out->own_data;                                             \
-        bool all = true;                                                                 \
-        la_task_valid(t);                                                                \
-        for (uint32_t i = 0; i < t->rows; i++) {                                         \
-            FROM x = a[i];                                                               \
-            bool good = (fits);                                                          \
-            all &= good;                                                                 \
-            out[i] = good ? (TO)(cast) : (TO)0;                                          \
-        }                                                                                \
-        for (uint32_t i = 0; !all && i < t->rows; i++) {                                 \
-            FROM x = a[i];                                                               \
-            if (!(fits)) {                                                               \
-                la_task_fail(t, i, LA_REASON_CAST);                                      \
-            }                                                                            \
-        }                                                                                \
-        return LA_OK;                                                                    \
+#define CHECKED_KERNEL(name, FROM, TO, fits, cast)                                     \
+    static la_status name(la_task *t)                                                  \
+    {                                                                                  \
+        const FROM *a = t->a->data;                                                    \
+        TO *restrict out = t->out->own_data;                                           \
+        bool all = true;                                                               \
+        la_task_valid(t);                                                              \
+        for (uint32_t i = 0; i < t->rows; i++) {                                       \
+            FROM x = a[i];                                                             \
+            bool good = (fits);                                                        \
+            all &= good;                                                               \
+            out[i] = good ? (TO)(cast) : (TO)0;                                        \
+        }                                                                              \
+        for (uint32_t i = 0; !all && i < t->rows; i++) {                               \
+            FROM x = a[i];                                                             \
+            if (!(fits)) {                                                             \
+                la_task_fail(t, i, LA_REASON_CAST);                                    \
+            }                                                                          \
+        }                                                                              \
+        return LA_OK;                                                                  \
     }
 CHECKED_KERNEL(i64_to_i32, int64_t, int32_t, x >= INT32_MIN && x <= INT32_MAX, x)
 CHECKED_KERNEL(i64_to_u64, int64_t, uint64_t, x >= 0, x)
@@ -184,7 +184,8 @@ decimal_of(double x, uint8_t scale, int64_t *out)
         return true;
     }
     /* < 2^53 * 2^60: and where exponent > 0, |x| < 10^18 keeps it below 2^7. */
-    unsigned __int128 scaled = (unsigned __int128)mantissa * (uint64_t)la_powers_of_ten[scale];
+    unsigned __int128 scaled =
+        (unsigned __int128)mantissa * (uint64_t)la_powers_of_ten[scale];
     if (exponent >= 0) {
         scaled <<= exponent;
     }

@@ -9,26 +9,26 @@
 
 /* ---------------------------------------------------------------- equal types */
 
-#define COMPARE_KERNEL(name, T, test)                                                    \
-    LA_LOOP static void name##_loop(const T *a, const T *b, uint8_t *restrict out,       \
-                                    uint32_t rows)                                       \
-    {                                                                                    \
-        for (uint32_t i = 0; i < rows; i++) {                                            \
-            T x = a[i], y = b[i];                                                        \
-            out[i] = (test) != 0;                                                        \
-        }                                                                                \
-    }                                                                                    \
-    static la_status name(la_task *t)                                                    \
-    {                                                                                    \
-        la_task_valid(t);                                                                \
-        name##_loop(t->a->data, t->b->data, t->out->own_data, t->rows);                  \
-        return LA_OK;                                                                    \
+#define COMPARE_KERNEL(name, T, test)                                                  \
+    LA_LOOP static void name##_loop(const T *a, const T *b, uint8_t *restrict out,     \
+                                    uint32_t rows)                                     \
+    {                                                                                  \
+        for (uint32_t i = 0; i < rows; i++) {                                          \
+            T x = a[i], y = b[i];                                                      \
+            out[i] = (test) != 0;                                                      \
+        }                                                                              \
+    }                                                                                  \
+    static la_status name(la_task *t)                                                  \
+    {                                                                                  \
+        la_task_valid(t);                                                              \
+        name##_loop(t->a->data, t->b->data, t->out->own_data, t->rows);                \
+        return LA_OK;                                                                  \
     }
 
-#define COMPARE_KERNELS(suffix, T)                                                       \
-    COMPARE_KERNEL(eq_##suffix, T, x == y)                                               \
-    COMPARE_KERNEL(ne_##suffix, T, x != y)                                               \
-    COMPARE_KERNEL(lt_##suffix, T, x < y)                                                \
+#define COMPARE_KERNELS(suffix, T)                                                     \
+    COMPARE_KERNEL(eq_##suffix, T, x == y)                                             \
+    COMPARE_KERNEL(ne_##suffix, T, x != y)                                             \
+    COMPARE_KERNEL(lt_##suffix, T, x < y)                                              \
     COMPARE_KERNEL(le_##suffix, T, x <= y)
 COMPARE_KERNELS(u8, uint8_t)
 COMPARE_KERNELS(i32, int32_t)
@@ -43,18 +43,18 @@ COMPARE_KERNEL(le_f64, double, (x <= y) | (y != y))
 
 /* ---------------------------------------------------------------------- texts */
 
-#define SPAN_KERNEL(name, test)                                                          \
-    static la_status name(la_task *t)                                                    \
-    {                                                                                    \
-        const la_span *a = t->a->data;                                                   \
-        const la_span *b = t->b->data;                                                   \
-        uint8_t *out = t->out->own_data;                                                 \
-        la_task_valid(t);                                                                \
-        for (uint32_t i = 0; i < t->rows; i++) {                                         \
-            la_span x = a[i], y = b[i];                                                  \
-            out[i] = test;                                                               \
-        }                                                                                \
-        return LA_OK;                                                                    \
+#define SPAN_KERNEL(name, test)                                                        \
+    static la_status name(la_task *t)                                                  \
+    {                                                                                  \
+        const la_span *a = t->a->data;                                                 \
+        const la_span *b = t->b->data;                                                 \
+        uint8_t *out = t->out->own_data;                                               \
+        la_task_valid(t);                                                              \
+        for (uint32_t i = 0; i < t->rows; i++) {                                       \
+            la_span x = a[i], y = b[i];                                                \
+            out[i] = test;                                                             \
+        }                                                                              \
+        return LA_OK;                                                                  \
     }
 SPAN_KERNEL(eq_span, x.size == y.size && memcmp(x.at, y.at, x.size) == 0)
 SPAN_KERNEL(ne_span, x.size != y.size || memcmp(x.at, y.at, x.size) != 0)
@@ -65,9 +65,9 @@ la_kernel
 la_kernel_compare(la_op op, la_type type)
 {
     static const la_kernel kernels[][4] = {
-        {eq_u8, ne_u8, lt_u8, le_u8},      {eq_i32, ne_i32, lt_i32, le_i32},
-        {eq_i64, ne_i64, lt_i64, le_i64},  {eq_u64, ne_u64, lt_u64, le_u64},
-        {eq_f64, ne_f64, lt_f64, le_f64},  {eq_span, ne_span, lt_span, le_span},
+        {eq_u8, ne_u8, lt_u8, le_u8},     {eq_i32, ne_i32, lt_i32, le_i32},
+        {eq_i64, ne_i64, lt_i64, le_i64}, {eq_u64, ne_u64, lt_u64, le_u64},
+        {eq_f64, ne_f64, lt_f64, le_f64}, {eq_span, ne_span, lt_span, le_span},
     };
     int row;
     switch (type) {

@@ -90,8 +90,8 @@ logic_nulls(const uint8_t *a, const uint8_t *va, const uint8_t *b, const uint8_t
             uint32_t rows)
 {
     for (uint32_t i = 0; i < rows; i++) {
-        uint8_t decided = (uint8_t)((va[i] & ((a[i] ^ absorbing) == 0))
-                                    | (vb[i] & ((b[i] ^ absorbing) == 0)));
+        uint8_t decided = (uint8_t)((va[i] & ((a[i] ^ absorbing) == 0)) |
+                                    (vb[i] & ((b[i] ^ absorbing) == 0)));
         valid[i] = (uint8_t)(decided | (va[i] & vb[i]));
         out[i] = (uint8_t)(decided ^ absorbing ^ 1);
     }
@@ -117,8 +117,8 @@ logic(la_task *t, uint8_t absorbing)
     }
     const uint8_t *va = t->a->valid == NULL ? t->ones : t->a->valid;
     const uint8_t *vb = t->b->valid == NULL ? t->ones : t->b->valid;
-    logic_nulls(t->a->data, va, t->b->data, vb, absorbing, out->own_data, out->own_valid,
-                t->rows);
+    logic_nulls(t->a->data, va, t->b->data, vb, absorbing, out->own_data,
+                out->own_valid, t->rows);
     out->valid = out->own_valid;
     return LA_OK;
 }
@@ -217,17 +217,17 @@ la_kernel_logic(la_op op)
 /* -------------------------------------------------------------------- choices */
 
 /* The pick of a row: 1 takes a, 0 takes b. Values are moved as bits. */
-#define CHOOSE(name, T)                                                                  \
-    LA_LOOP static void name(const uint8_t *pick, const void *from_a, const void *from_b, \
-                             void *to, uint32_t rows)                                    \
-    {                                                                                    \
-        const T *a = from_a;                                                             \
-        const T *b = from_b;                                                             \
-        T *restrict out = to;                                                            \
-        for (uint32_t i = 0; i < rows; i++) {                                            \
-            T mask = (T)(0 - (T)pick[i]);                                                \
-            out[i] = (T)((a[i] & mask) | (b[i] & (T)~mask));                             \
-        }                                                                                \
+#define CHOOSE(name, T)                                                                \
+    LA_LOOP static void name(const uint8_t *pick, const void *from_a,                  \
+                             const void *from_b, void *to, uint32_t rows)              \
+    {                                                                                  \
+        const T *a = from_a;                                                           \
+        const T *b = from_b;                                                           \
+        T *restrict out = to;                                                          \
+        for (uint32_t i = 0; i < rows; i++) {                                          \
+            T mask = (T)(0 - (T)pick[i]);                                              \
+            out[i] = (T)((a[i] & mask) | (b[i] & (T)~mask));                           \
+        }                                                                              \
     }
 CHOOSE(choose_1, uint8_t)
 CHOOSE(choose_4, uint32_t)
@@ -249,8 +249,8 @@ choose_16(const uint8_t *pick, const void *from_a, const void *from_b, void *to,
 static void
 choose_values(la_task *t, const uint8_t *pick, const la_reg *a, const la_reg *b)
 {
-    size_t size = t->out->form == LA_FORM_SPANS ? sizeof(la_span)
-                                                : la_type_size(t->out->type);
+    size_t size =
+        t->out->form == LA_FORM_SPANS ? sizeof(la_span) : la_type_size(t->out->type);
     void (*choose)(const uint8_t *, const void *, const void *, void *, uint32_t) =
         size == 1   ? choose_1
         : size == 4 ? choose_4

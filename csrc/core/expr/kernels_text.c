@@ -88,19 +88,20 @@ la_kernel_to_text(void)
 
 /* ------------------------------------------------------------------ from text */
 
-#define PARSE_KERNEL(name, T, parse)                                                     \
-    static la_status name(la_task *t)                                                    \
-    {                                                                                    \
-        const la_span *a = t->a->data;                                                   \
-        T *out = t->out->own_data;                                                       \
-        la_task_valid(t);                                                                \
-        for (uint32_t i = 0; i < t->rows; i++) {                                         \
-            out[i] = 0;                                                                  \
-            if (la_task_wants(t, i) && parse(a[i].at, a[i].size, &out[i], NULL) != LA_OK) { \
-                la_task_fail(t, i, LA_REASON_CAST);                                      \
-            }                                                                            \
-        }                                                                                \
-        return LA_OK;                                                                    \
+#define PARSE_KERNEL(name, T, parse)                                                   \
+    static la_status name(la_task *t)                                                  \
+    {                                                                                  \
+        const la_span *a = t->a->data;                                                 \
+        T *out = t->out->own_data;                                                     \
+        la_task_valid(t);                                                              \
+        for (uint32_t i = 0; i < t->rows; i++) {                                       \
+            out[i] = 0;                                                                \
+            if (la_task_wants(t, i) &&                                                 \
+                parse(a[i].at, a[i].size, &out[i], NULL) != LA_OK) {                   \
+                la_task_fail(t, i, LA_REASON_CAST);                                    \
+            }                                                                          \
+        }                                                                              \
+        return LA_OK;                                                                  \
     }
 PARSE_KERNEL(text_to_i64, int64_t, la_parse_i64)
 PARSE_KERNEL(text_to_u64, uint64_t, la_parse_u64)
@@ -108,7 +109,8 @@ PARSE_KERNEL(text_to_f64, double, la_parse_f64)
 PARSE_KERNEL(text_to_f32, float, la_parse_f32)
 PARSE_KERNEL(text_to_time, int64_t, la_parse_time)
 PARSE_KERNEL(text_to_date, int32_t, la_parse_date)
-#define PARSE_DECIMAL(text, size, to, err) la_parse_decimal(text, size, t->out->scale, to, err)
+#define PARSE_DECIMAL(text, size, to, err)                                             \
+    la_parse_decimal(text, size, t->out->scale, to, err)
 PARSE_KERNEL(text_to_decimal, int64_t, PARSE_DECIMAL)
 
 la_kernel
@@ -187,7 +189,8 @@ ask(la_task *t, uint32_t code)
 }
 
 static uint8_t
-gather(const uint32_t *codes, const uint8_t *verdicts, uint8_t *restrict out, uint32_t rows)
+gather(const uint32_t *codes, const uint8_t *verdicts, uint8_t *restrict out,
+       uint32_t rows)
 {
     uint8_t any = 0;
     for (uint32_t i = 0; i < rows; i++) {

@@ -36,8 +36,9 @@ wrong_kind(la_scope *scope, const la_place *place, la_type type, uint8_t scale,
 {
     char text[32];
     la_type_text(type, scale, text, sizeof text);
-    return la_place_fail(place, scope->err, LA_TYPE, "a literal of type %s is %s, not %s",
-                         text, what, la_json_kind_text(found));
+    return la_place_fail(place, scope->err, LA_TYPE,
+                         "a literal of type %s is %s, not %s", text, what,
+                         la_json_kind_text(found));
 }
 
 static bool
@@ -69,7 +70,8 @@ integer_limits(la_type type, int64_t *least, int64_t *most)
 }
 
 static la_status
-read_integer(la_scope *scope, const la_place *place, const la_json *json, la_value *value)
+read_integer(la_scope *scope, const la_place *place, const la_json *json,
+             la_value *value)
 {
     int64_t least, most;
     (void)integer_limits(value->type, &least, &most);
@@ -187,8 +189,7 @@ la_literal_parse(la_scope *scope, const la_place *place, const la_json *type,
         la_error inner = {0};
         bool nullable;
         if (la_type_parse(type->text.at, type->text.size, &lit->type, &lit->scale,
-                          &nullable, &inner)
-            != LA_OK) {
+                          &nullable, &inner) != LA_OK) {
             return la_place_wrap(&type_place, scope->err, &inner);
         }
         if (nullable || lit->type == LA_T_BYTES) {
@@ -218,8 +219,8 @@ la_literal_parse(la_scope *scope, const la_place *place, const la_json *type,
 static bool
 fit_exact(const la_value *from, la_type type, uint8_t scale, int64_t *out)
 {
-    __int128 v = from->type == LA_T_U64 ? (__int128)(uint64_t)from->i64
-                                        : (__int128)from->i64;
+    __int128 v =
+        from->type == LA_T_U64 ? (__int128)(uint64_t)from->i64 : (__int128)from->i64;
     uint8_t have = from->type == LA_T_DECIMAL ? from->scale : 0;
     if (have > scale) {
         int64_t power = la_powers_of_ten[have - scale];
@@ -232,8 +233,8 @@ fit_exact(const la_value *from, la_type type, uint8_t scale, int64_t *out)
         v *= la_powers_of_ten[scale - have];
     }
     int64_t least, most;
-    if (!integer_limits(type, &least, &most) || v < least
-        || v > (type == LA_T_U64 ? (__int128)UINT64_MAX : (__int128)most)) {
+    if (!integer_limits(type, &least, &most) || v < least ||
+        v > (type == LA_T_U64 ? (__int128)UINT64_MAX : (__int128)most)) {
         return false;
     }
     *out = (int64_t)(uint64_t)v;

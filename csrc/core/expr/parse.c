@@ -26,7 +26,8 @@ static la_status parse(parser *p, const la_json *json, const la_place *place,
 
 /* Argument `i` (from 1, as it stands in the list). */
 static la_status
-parse_arg(parser *p, const la_json *json, const la_place *place, uint32_t i, la_expr **out)
+parse_arg(parser *p, const la_json *json, const la_place *place, uint32_t i,
+          la_expr **out)
 {
     la_place at = la_place_item(place, i);
     return parse(p, &json->list.items[i], &at, out);
@@ -46,8 +47,8 @@ expect_bool(parser *p, const la_place *place, la_expr **a)
     if ((*a)->type != LA_T_BOOL && (*a)->type != LA_T_NULL) {
         char text[32];
         la_type_text((*a)->type, (*a)->scale, text, sizeof text);
-        return la_place_fail(place, p->scope->err, LA_TYPE,
-                             "expected a bool, not %s", text);
+        return la_place_fail(place, p->scope->err, LA_TYPE, "expected a bool, not %s",
+                             text);
     }
     return la_make_typed(p->scope, *a, LA_T_BOOL, 0, a);
 }
@@ -91,15 +92,14 @@ no_column(parser *p, const la_place *place, const la_json *name)
                                text);
     }
     if (scope->log == NULL) {
-        return la_place_fail(place, scope->err, LA_NOT_FOUND,
-                             "no column \"%.*s\" (columns: %s)",
-                             (int)(name->text.size > 60 ? 60 : name->text.size),
-                             name->text.at, list);
+        return la_place_fail(
+            place, scope->err, LA_NOT_FOUND, "no column \"%.*s\" (columns: %s)",
+            (int)(name->text.size > 60 ? 60 : name->text.size), name->text.at, list);
     }
     return la_place_fail(place, scope->err, LA_NOT_FOUND,
                          "no column \"%.*s\" in log \"%.60s\" (columns: %s)",
-                         (int)(name->text.size > 60 ? 60 : name->text.size), name->text.at,
-                         scope->log, list);
+                         (int)(name->text.size > 60 ? 60 : name->text.size),
+                         name->text.at, scope->log, list);
 }
 
 static la_status
@@ -150,7 +150,8 @@ parse_arithmetic(parser *p, const la_json *json, const la_place *place, la_op op
 }
 
 static la_status
-parse_sign(parser *p, const la_json *json, const la_place *place, la_op op, la_expr **out)
+parse_sign(parser *p, const la_json *json, const la_place *place, la_op op,
+           la_expr **out)
 {
     la_expr *a;
     la_status status = parse_arg(p, json, place, 1, &a);
@@ -168,7 +169,8 @@ parse_comparison(parser *p, const la_json *json, const la_place *place, la_op op
 }
 
 static la_status
-parse_logic(parser *p, const la_json *json, const la_place *place, la_op op, la_expr **out)
+parse_logic(parser *p, const la_json *json, const la_place *place, la_op op,
+            la_expr **out)
 {
     la_expr *a, *b = NULL;
     la_status status = parse_bool_arg(p, json, place, 1, &a);
@@ -183,7 +185,8 @@ parse_logic(parser *p, const la_json *json, const la_place *place, la_op op, la_
 }
 
 static la_status
-parse_test(parser *p, const la_json *json, const la_place *place, la_op op, la_expr **out)
+parse_test(parser *p, const la_json *json, const la_place *place, la_op op,
+           la_expr **out)
 {
     la_expr *a;
     la_status status = parse_arg(p, json, place, 1, &a);
@@ -201,9 +204,9 @@ parse_test(parser *p, const la_json *json, const la_place *place, la_op op, la_e
     if (nan) {
         status = la_make_cast(p->scope, place, a, LA_T_F64, 0, &a);
     }
-    la_expr *node = status != LA_OK ? NULL
-                                    : la_expr_node(p->scope, op, LA_T_BOOL, 0, 1, a, NULL,
-                                                   NULL);
+    la_expr *node = status != LA_OK
+                        ? NULL
+                        : la_expr_node(p->scope, op, LA_T_BOOL, 0, 1, a, NULL, NULL);
     if (node != NULL) {
         node->nullable = nan && a->nullable;
     }
@@ -211,7 +214,8 @@ parse_test(parser *p, const la_json *json, const la_place *place, la_op op, la_e
 }
 
 static la_status
-parse_fill(parser *p, const la_json *json, const la_place *place, la_op op, la_expr **out)
+parse_fill(parser *p, const la_json *json, const la_place *place, la_op op,
+           la_expr **out)
 {
     (void)op;
     la_expr *a, *b;
@@ -220,7 +224,8 @@ parse_fill(parser *p, const la_json *json, const la_place *place, la_op op, la_e
 }
 
 static la_status
-parse_when(parser *p, const la_json *json, const la_place *place, la_op op, la_expr **out)
+parse_when(parser *p, const la_json *json, const la_place *place, la_op op,
+           la_expr **out)
 {
     (void)op;
     la_expr *c, *a, *b;
@@ -232,7 +237,8 @@ parse_when(parser *p, const la_json *json, const la_place *place, la_op op, la_e
 }
 
 static la_status
-parse_cast(parser *p, const la_json *json, const la_place *place, la_op op, la_expr **out)
+parse_cast(parser *p, const la_json *json, const la_place *place, la_op op,
+           la_expr **out)
 {
     (void)op;
     const la_json *text = &json->list.items[2];
@@ -245,8 +251,8 @@ parse_cast(parser *p, const la_json *json, const la_place *place, la_op op, la_e
     uint8_t scale;
     bool nullable;
     la_error inner = {0};
-    if (la_type_parse(text->text.at, text->text.size, &type, &scale, &nullable, &inner)
-        != LA_OK) {
+    if (la_type_parse(text->text.at, text->text.size, &type, &scale, &nullable,
+                      &inner) != LA_OK) {
         return la_place_wrap(&at, p->scope->err, &inner);
     }
     if (nullable) {
@@ -260,7 +266,8 @@ parse_cast(parser *p, const la_json *json, const la_place *place, la_op op, la_e
 }
 
 static la_status
-parse_is_in(parser *p, const la_json *json, const la_place *place, la_op op, la_expr **out)
+parse_is_in(parser *p, const la_json *json, const la_place *place, la_op op,
+            la_expr **out)
 {
     (void)op;
     la_expr *a;
@@ -283,8 +290,8 @@ parse_is_in(parser *p, const la_json *json, const la_place *place, la_op op, la_
     for (uint32_t i = 0; i < list->list.count; i++) {
         const la_json *item = &list->list.items[i];
         la_place at = la_place_item(&list_place, i);
-        bool literal = item->kind == LA_J_ARRAY && item->list.count == 3
-                       && la_json_is(&item->list.items[0], "lit");
+        bool literal = item->kind == LA_J_ARRAY && item->list.count == 3 &&
+                       la_json_is(&item->list.items[0], "lit");
         if (!literal) {
             return la_place_fail(&at, p->scope->err, LA_INVALID,
                                  "expected a literal, [\"lit\", TYPE, value]");
@@ -321,7 +328,8 @@ parse_us(parser *p, const la_json *json, const la_place *place, bool signs, int6
     if (given == NULL || given->kind != LA_J_INT || (!signs && given->i64 < 1)) {
         la_place at = la_place_member(place, "us");
         return la_place_fail(&at, p->scope->err, LA_INVALID,
-                             "expected microseconds, an integer%s", signs ? "" : " from 1");
+                             "expected microseconds, an integer%s",
+                             signs ? "" : " from 1");
     }
     *us = given->i64;
     return LA_OK;
@@ -372,7 +380,8 @@ parse_truncate(parser *p, const la_json *json, const la_place *place, la_op op,
 }
 
 static la_status
-parse_offset(parser *p, const la_json *json, const la_place *place, la_op op, la_expr **out)
+parse_offset(parser *p, const la_json *json, const la_place *place, la_op op,
+             la_expr **out)
 {
     la_expr *a;
     la_status status = parse_arg(p, json, place, 1, &a);
@@ -429,7 +438,8 @@ static const struct {
     [LA_OP_CAST] = {"cast", 2, parse_cast, "[\"cast\", a, TYPE]"},
     [LA_OP_IS_IN] = {"is_in", 2, parse_is_in, "[\"is_in\", a, [literal, ...]]"},
     [LA_OP_TRUNCATE] = {"truncate", 2, parse_truncate, "[\"truncate\", a, EVERY]"},
-    [LA_OP_OFFSET_BY] = {"offset_by", 2, parse_offset, "[\"offset_by\", a, {\"us\":N}]"},
+    [LA_OP_OFFSET_BY] = {"offset_by", 2, parse_offset,
+                         "[\"offset_by\", a, {\"us\":N}]"},
 };
 
 const char *
@@ -457,8 +467,8 @@ no_operation(parser *p, const la_place *place, const la_json *name)
 static la_status
 parse_form(parser *p, const la_json *json, const la_place *place, la_expr **out)
 {
-    if (json->kind != LA_J_ARRAY || json->list.count == 0
-        || json->list.items[0].kind != LA_J_TEXT) {
+    if (json->kind != LA_J_ARRAY || json->list.count == 0 ||
+        json->list.items[0].kind != LA_J_TEXT) {
         return la_place_fail(place, p->scope->err, LA_INVALID,
                              "expected an expression, [operation, ...], not %s",
                              json->kind == LA_J_ARRAY ? "a list without an operation"

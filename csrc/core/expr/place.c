@@ -24,8 +24,8 @@ render(const la_place *place, char *text, size_t size)
 }
 
 la_status
-la_place_fail(const la_place *place, la_error *err, la_status status, const char *format,
-              ...)
+la_place_fail(const la_place *place, la_error *err, la_status status,
+              const char *format, ...)
 {
     char at[256];
     char what[sizeof err->message];
@@ -40,8 +40,7 @@ la_place_fail(const la_place *place, la_error *err, la_status status, const char
 la_status
 la_place_wrap(const la_place *place, la_error *err, const la_error *inner)
 {
-    la_status status =
-        la_place_fail(place, err, inner->status, "%s", inner->message);
+    la_status status = la_place_fail(place, err, inner->status, "%s", inner->message);
     if (err != NULL) {
         err->byte = inner->byte;
     }
@@ -55,9 +54,10 @@ const char *
 la_json_kind_text(const la_json *json)
 {
     static const char *const texts[] = {
-        [LA_J_NULL] = "null",       [LA_J_BOOL] = "a bool",    [LA_J_INT] = "an integer",
-        [LA_J_UINT] = "an integer", [LA_J_FLOAT] = "a float",  [LA_J_TEXT] = "text",
-        [LA_J_ARRAY] = "a list",    [LA_J_OBJECT] = "an object",
+        [LA_J_NULL] = "null",      [LA_J_BOOL] = "a bool",
+        [LA_J_INT] = "an integer", [LA_J_UINT] = "an integer",
+        [LA_J_FLOAT] = "a float",  [LA_J_TEXT] = "text",
+        [LA_J_ARRAY] = "a list",   [LA_J_OBJECT] = "an object",
     };
     return json == NULL ? "nothing" : texts[json->kind];
 }

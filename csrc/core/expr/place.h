@@ -49,6 +49,7 @@ LA_MUST_CHECK la_status la_window_parse_at(const la_json *json, const la_place *
 bool la_unit_parse(const la_json *json, la_unit *unit);
 /* Members "unit" and "count" (1 when absent). */
 LA_MUST_CHECK la_status la_unit_count_parse(const la_json *json, const la_place *place,
-                                            la_unit *unit, int64_t *count, la_error *err);
+                                            la_unit *unit, int64_t *count,
+                                            la_error *err);
 
 #endif

@@ -100,8 +100,8 @@ read_name(reader *r, const la_place *place, const la_json *json, char **out)
     size_t size = json->text.size;
     if (size == 0 || size > LA_NAME_BYTES_MAX) {
         return la_place_fail(place, r->err, LA_INVALID,
-                             "a name has 1 to %u bytes, this one %zu", LA_NAME_BYTES_MAX,
-                             size);
+                             "a name has 1 to %u bytes, this one %zu",
+                             LA_NAME_BYTES_MAX, size);
     }
     for (size_t i = 0; i < size; i++) {
         if ((uint8_t)json->text.at[i] < 0x20 || json->text.at[i] == 0x7f) {
@@ -163,7 +163,8 @@ read_keys(reader *r)
                              LA_KEYS_MAX);
     }
     la_plan *plan = r->plan;
-    plan->keys = la_arena_alloc(&plan->arena, (by->list.count + 1) * sizeof *plan->keys);
+    plan->keys =
+        la_arena_alloc(&plan->arena, (by->list.count + 1) * sizeof *plan->keys);
     if (plan->keys == NULL) {
         return nomem(r, (by->list.count + 1) * sizeof *plan->keys);
     }
@@ -289,8 +290,8 @@ read_aggregate(reader *r, const la_json *json, const la_place *place, la_plan_ag
         status = read_function(r, json, place, agg);
     }
     if (status == LA_OK && given(json, "filter") != NULL) {
-        status = la_expr_parse_bool(&r->scope, given(json, "filter"), &filter,
-                                    &agg->filter);
+        status =
+            la_expr_parse_bool(&r->scope, given(json, "filter"), &filter, &agg->filter);
     }
     if (status != LA_OK) {
         return status;
@@ -299,8 +300,8 @@ read_aggregate(reader *r, const la_json *json, const la_place *place, la_plan_ag
         la_expr_columns(agg->filter, plan->columns_used);
     }
     /* The least and greatest of (event time, log, position) need the event time. */
-    bool timed = strcmp(agg->kind->name, "first") == 0
-                 || strcmp(agg->kind->name, "last") == 0;
+    bool timed =
+        strcmp(agg->kind->name, "first") == 0 || strcmp(agg->kind->name, "last") == 0;
     if (timed && plan->time_column >= 0) {
         plan->columns_used[plan->time_column] = 1;
     }
@@ -368,7 +369,8 @@ read_policy(reader *r)
     if (late->kind != LA_J_OBJECT) {
         return expected(r, &late_place, "an object", late);
     }
-    if (la_json_get(late, "after") != NULL || !la_json_is(la_json_get(late, "then"), "update")) {
+    if (la_json_get(late, "after") != NULL ||
+        !la_json_is(la_json_get(late, "then"), "update")) {
         return la_place_fail(&late_place, r->err, LA_INVALID,
                              "expected {\"then\":\"update\"}: others are reserved");
     }
@@ -378,8 +380,8 @@ read_policy(reader *r)
 static la_status
 read_head(reader *r)
 {
-    static const char *const members[] = {"aggs",     "by", "late",  "logs",
-                                          "on_error", "v",  "where", "window", NULL};
+    static const char *const members[] = {"aggs", "by",    "late",   "logs", "on_error",
+                                          "v",    "where", "window", NULL};
     if (r->root->kind != LA_J_OBJECT) {
         return expected(r, &r->place, "an object", r->root);
     }
@@ -453,7 +455,8 @@ read_plan(reader *r, const char *json, size_t size, const la_plan_source *source
         return la_place_wrap(&r->place, r->err, &inner);
     }
     la_status (*const steps[])(reader *) = {
-        read_keys, read_window, read_where, read_aggregates, read_policy, make_result_schema,
+        read_keys,       read_window, read_where,
+        read_aggregates, read_policy, make_result_schema,
     };
     status = read_head(r);
     if (status == LA_OK) {
@@ -510,7 +513,8 @@ la_plan_retain(la_plan *plan)
 void
 la_plan_release(la_plan *plan)
 {
-    if (plan != NULL && __atomic_fetch_sub(&plan->references, 1, __ATOMIC_ACQ_REL) == 1) {
+    if (plan != NULL &&
+        __atomic_fetch_sub(&plan->references, 1, __ATOMIC_ACQ_REL) == 1) {
         la_live_add(LA_LIVE_PLAN, -1);
         plan_delete(plan);
     }

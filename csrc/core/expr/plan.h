@@ -11,16 +11,38 @@
 #include "chunk/value.h"
 
 typedef enum la_op {
-    LA_OP_COL, LA_OP_LIT,
-    LA_OP_ADD, LA_OP_SUB, LA_OP_MUL, LA_OP_DIV, LA_OP_FLOORDIV, LA_OP_MOD, LA_OP_NEG,
+    LA_OP_COL,
+    LA_OP_LIT,
+    LA_OP_ADD,
+    LA_OP_SUB,
+    LA_OP_MUL,
+    LA_OP_DIV,
+    LA_OP_FLOORDIV,
+    LA_OP_MOD,
+    LA_OP_NEG,
     LA_OP_ABS,
-    LA_OP_EQ, LA_OP_NE, LA_OP_LT, LA_OP_LE, LA_OP_GT, LA_OP_GE,
-    LA_OP_AND, LA_OP_OR, LA_OP_NOT,
-    LA_OP_IS_NULL, LA_OP_IS_NOT_NULL, LA_OP_IS_NAN, LA_OP_FILL_NULL,
-    LA_OP_WHEN, LA_OP_CAST, LA_OP_IS_IN, LA_OP_TRUNCATE, LA_OP_OFFSET_BY,
+    LA_OP_EQ,
+    LA_OP_NE,
+    LA_OP_LT,
+    LA_OP_LE,
+    LA_OP_GT,
+    LA_OP_GE,
+    LA_OP_AND,
+    LA_OP_OR,
+    LA_OP_NOT,
+    LA_OP_IS_NULL,
+    LA_OP_IS_NOT_NULL,
+    LA_OP_IS_NAN,
+    LA_OP_FILL_NULL,
+    LA_OP_WHEN,
+    LA_OP_CAST,
+    LA_OP_IS_IN,
+    LA_OP_TRUNCATE,
+    LA_OP_OFFSET_BY,
     LA_OP_COUNT
 } la_op;
 
+/* Typed: conversions that plan.md implies stand in the tree as casts (typing.h). */
 typedef struct la_expr {
     la_op op;
     la_type type; /* of the result */
@@ -28,12 +50,12 @@ typedef struct la_expr {
     bool nullable;
     uint32_t arg_count;
     struct la_expr **args;
-    uint32_t column;        /* COL: in the log's schema */
-    la_value literal;       /* LIT */
-    const la_value *set;    /* IS_IN: sorted, distinct, no null */
+    uint32_t column;     /* COL: in the log's schema */
+    la_value literal;    /* LIT */
+    const la_value *set; /* IS_IN: sorted, distinct, no null */
     uint32_t set_count;
-    la_unit unit;           /* TRUNCATE by calendar unit */
-    int64_t every;          /* TRUNCATE: microseconds, or count of `unit` when every_unit */
+    la_unit unit;  /* TRUNCATE by calendar unit */
+    int64_t every; /* TRUNCATE: microseconds, or count of `unit` when every_unit */
     bool every_unit;
 } la_expr;
 
@@ -73,8 +95,11 @@ typedef struct la_plan_agg {
     uint8_t result_scale;
 } la_plan_agg;
 
-typedef enum la_on_error { LA_ON_ERROR_SET_ASIDE, LA_ON_ERROR_NULL, LA_ON_ERROR_STOP }
-    la_on_error;
+typedef enum la_on_error {
+    LA_ON_ERROR_SET_ASIDE,
+    LA_ON_ERROR_NULL,
+    LA_ON_ERROR_STOP
+} la_on_error;
 
 typedef struct la_plan {
     char *log; /* the one log that feeds it (several: later, the JSON has a list) */
@@ -90,7 +115,7 @@ typedef struct la_plan {
     bool order_free; /* semantics 2 */
     char *canonical; /* JSON */
     size_t canonical_size;
-    uint8_t fingerprint[32]; /* SHA-256 of canonical + semantics versions (semantics 29) */
+    uint8_t fingerprint[32]; /* of canonical + semantics versions (semantics 29) */
     /* Finished answer: keys, window_start, window_end (where windowed), aggregates. */
     const la_schema *result_schema;
     uint8_t *columns_used; /* one byte a schema column */

@@ -70,7 +70,8 @@ bind_columns(la_program *p, const la_chunk *chunk)
 /* -------------------------------------------------------------------- results */
 
 static void
-collect_failures(const la_reg *reg, const uint8_t *select, uint8_t *failed, uint32_t rows)
+collect_failures(const la_reg *reg, const uint8_t *select, uint8_t *failed,
+                 uint32_t rows)
 {
     if (reg->fail == NULL || failed == NULL) {
         return;
@@ -92,8 +93,8 @@ gather_texts(la_root *root, const la_reg *reg, const uint8_t *select, uint32_t r
     uint64_t total = 0;
     root->offsets[0] = 0;
     for (uint32_t i = 0; i < rows; i++) {
-        bool wanted = (select == NULL || select[i] != 0)
-                      && (reg->valid == NULL || reg->valid[i] != 0);
+        bool wanted = (select == NULL || select[i] != 0) &&
+                      (reg->valid == NULL || reg->valid[i] != 0);
         total += wanted ? spans[i].size : 0;
         if (total > UINT32_MAX) {
             return la_fail(err, LA_BUDGET,

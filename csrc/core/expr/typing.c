@@ -4,8 +4,8 @@
  * Conversions that the rules imply become cast nodes here, so that a program meets operands of
  * one type only, or pairs that one kernel compares exactly. Literals are converted on the spot
  * where that loses nothing: `u64_column > 3` then needs no conversion of the column. */
-#include "base/error.h"
 #include "expr/typing.h"
+#include "base/error.h"
 
 static la_status
 refuse(la_scope *scope, const la_place *place, la_op op, const char *takes,
@@ -32,17 +32,19 @@ refuse_pair(la_scope *scope, const la_place *place, la_op op, const char *takes,
         return status;
     }
     if (a->type == LA_T_NULL && b->type == LA_T_NULL) {
-        la_error_hint(scope->err, "give one of the nulls a type: [\"lit\", TYPE, null]");
+        la_error_hint(scope->err,
+                      "give one of the nulls a type: [\"lit\", TYPE, null]");
     }
     else if (a->type == LA_T_BOOL || b->type == LA_T_BOOL) {
         la_error_hint(scope->err, "a bool is no number: cast it to i64");
     }
-    else if ((a->type == LA_T_TIME || b->type == LA_T_TIME)
-             && (op == LA_OP_ADD || op == LA_OP_SUB)) {
+    else if ((a->type == LA_T_TIME || b->type == LA_T_TIME) &&
+             (op == LA_OP_ADD || op == LA_OP_SUB)) {
         la_error_hint(scope->err, "\"offset_by\" moves a time by microseconds");
     }
     else if (la_type_is_text(a->type) || la_type_is_text(b->type)) {
-        la_error_hint(scope->err, "a text is only compared with texts: cast one of them");
+        la_error_hint(scope->err,
+                      "a text is only compared with texts: cast one of them");
     }
     return status;
 }
@@ -137,9 +139,9 @@ cast_is_allowed(la_type from, la_type to)
     if (la_type_is_number(from)) {
         return la_type_is_number(to) || (to == LA_T_BOOL && la_type_is_integer(from));
     }
-    return (from == LA_T_BOOL && la_type_is_integer(to))
-           || (from == LA_T_TIME && to == LA_T_DATE)
-           || (from == LA_T_DATE && to == LA_T_TIME);
+    return (from == LA_T_BOOL && la_type_is_integer(to)) ||
+           (from == LA_T_TIME && to == LA_T_DATE) ||
+           (from == LA_T_DATE && to == LA_T_TIME);
 }
 
 la_status
@@ -158,15 +160,16 @@ la_make_cast(la_scope *scope, const la_place *place, la_expr *a, la_type type,
         char from[32], to[32];
         la_type_text(a->type, a->scale, from, sizeof from);
         la_type_text(type, scale, to, sizeof to);
-        return la_place_fail(place, scope->err, LA_TYPE, "a cast from %s to %s is not there",
-                             from, to);
+        return la_place_fail(place, scope->err, LA_TYPE,
+                             "a cast from %s to %s is not there", from, to);
     }
     return make(scope, LA_OP_CAST, type, scale, a, NULL, out);
 }
 
 /* A conversion that a common type asks for. */
 static la_status
-convert(la_scope *scope, const la_place *place, la_expr **a, la_type type, uint8_t scale)
+convert(la_scope *scope, const la_place *place, la_expr **a, la_type type,
+        uint8_t scale)
 {
     la_status status = fit_literal(scope, *a, type, scale, a);
     return status != LA_OK ? status : la_make_cast(scope, place, *a, type, scale, a);
@@ -239,7 +242,8 @@ make_decimal_product(la_scope *scope, const la_place *place, la_expr *a, la_expr
 }
 
 static la_status
-make_quotient(la_scope *scope, const la_place *place, la_expr *a, la_expr *b, la_expr **out)
+make_quotient(la_scope *scope, const la_place *place, la_expr *a, la_expr *b,
+              la_expr **out)
 {
     la_status status = LA_OK;
     if (la_type_is_float(a->type) || la_type_is_float(b->type)) {
@@ -287,12 +291,13 @@ la_make_arithmetic(la_scope *scope, const la_place *place, la_op op, la_expr *a,
 }
 
 la_status
-la_make_sign(la_scope *scope, const la_place *place, la_op op, la_expr *a, la_expr **out)
+la_make_sign(la_scope *scope, const la_place *place, la_op op, la_expr *a,
+             la_expr **out)
 {
     if (!la_type_is_number(a->type)) {
         return refuse(scope, place, op, "a number", a, NULL);
     }
-    la_type type = a->type == LA_T_F32                          ? LA_T_F64
+    la_type type = a->type == LA_T_F32                      ? LA_T_F64
                    : a->type == LA_T_U64 && op == LA_OP_NEG ? LA_T_I64
                                                             : a->type;
     la_status status = convert(scope, place, &a, type, a->scale);
@@ -312,8 +317,8 @@ compare_numbers(la_scope *scope, const la_place *place, la_expr **a, la_expr **b
     if (status == LA_OK && !la_type_is_float((*a)->type)) {
         status = fit_literal(scope, *b, (*a)->type, (*a)->scale, b);
     }
-    if (status != LA_OK || ((*a)->type == (*b)->type && (*a)->scale == (*b)->scale
-                            && (*a)->type != LA_T_F32)) {
+    if (status != LA_OK || ((*a)->type == (*b)->type && (*a)->scale == (*b)->scale &&
+                            (*a)->type != LA_T_F32)) {
         return status;
     }
     if (la_type_is_float((*a)->type) || la_type_is_float((*b)->type)) {
@@ -344,8 +349,8 @@ la_make_comparison(la_scope *scope, const la_place *place, la_op op, la_expr *a,
     else if ((x == LA_T_TIME && y == LA_T_DATE) || (x == LA_T_DATE && y == LA_T_TIME)) {
         status = convert_both(scope, place, &a, &b, LA_T_TIME, 0);
     }
-    else if (x == LA_T_NULL
-             || (x != y && !(la_type_is_text(x) && la_type_is_text(y)))) {
+    else if (x == LA_T_NULL ||
+             (x != y && !(la_type_is_text(x) && la_type_is_text(y)))) {
         return refuse_pair(scope, place, op, "two values of types that compare", a, b);
     }
     return status != LA_OK ? status : make(scope, op, LA_T_BOOL, 0, a, b, out);
@@ -376,21 +381,22 @@ unify(la_scope *scope, const la_place *place, la_op op, la_expr **a, la_expr **b
 }
 
 la_status
-la_make_choice(la_scope *scope, const la_place *place, la_expr *c, la_expr *a, la_expr *b,
-               la_expr **out)
+la_make_choice(la_scope *scope, const la_place *place, la_expr *c, la_expr *a,
+               la_expr *b, la_expr **out)
 {
     la_op op = c == NULL ? LA_OP_FILL_NULL : LA_OP_WHEN;
     la_status status = unify(scope, place, op, &a, &b);
     if (status != LA_OK) {
         return status;
     }
-    la_expr *node =
-        c == NULL ? la_expr_node(scope, op, a->type, a->scale, 2, a, b, NULL)
-                  : la_expr_node(scope, op, a->type, a->scale, 3, c, a, b);
+    la_expr *node = c == NULL
+                        ? la_expr_node(scope, op, a->type, a->scale, 2, a, b, NULL)
+                        : la_expr_node(scope, op, a->type, a->scale, 3, c, a, b);
     if (node == NULL) {
         return LA_NOMEM;
     }
-    node->nullable = c == NULL ? a->nullable && b->nullable : a->nullable || b->nullable;
+    node->nullable =
+        c == NULL ? a->nullable && b->nullable : a->nullable || b->nullable;
     *out = node;
     return LA_OK;
 }
@@ -405,7 +411,8 @@ sift_down(la_value *values, uint32_t at, uint32_t count)
         if (child >= count) {
             return;
         }
-        if (child + 1 < count && la_value_compare(&values[child], &values[child + 1]) < 0) {
+        if (child + 1 < count &&
+            la_value_compare(&values[child], &values[child + 1]) < 0) {
             child++;
         }
         if (la_value_compare(&values[at], &values[child]) >= 0) {
@@ -444,11 +451,12 @@ sort_distinct(la_value *values, uint32_t count)
 static bool
 items_go_with(la_type type, la_type item)
 {
-    return (la_type_is_number(type) && la_type_is_number(item))
-           || (la_type_is_text(type) && item == LA_T_STR)
-           || (type == item && (type == LA_T_BOOL || type == LA_T_TIME || type == LA_T_DATE))
-           || (type == LA_T_TIME && item == LA_T_DATE)
-           || (type == LA_T_DATE && item == LA_T_TIME);
+    return (la_type_is_number(type) && la_type_is_number(item)) ||
+           (la_type_is_text(type) && item == LA_T_STR) ||
+           (type == item &&
+            (type == LA_T_BOOL || type == LA_T_TIME || type == LA_T_DATE)) ||
+           (type == LA_T_TIME && item == LA_T_DATE) ||
+           (type == LA_T_DATE && item == LA_T_TIME);
 }
 
 la_status
@@ -460,8 +468,8 @@ la_make_is_in(la_scope *scope, const la_place *place, la_expr *a, la_expr *const
     for (uint32_t i = 0; i < count; i++) {
         if (!items_go_with(a->type, items[i]->type)) {
             la_place at = la_place_item(&list, i);
-            return refuse(scope, &at, LA_OP_IS_IN, "a value and literals of its type", a,
-                          items[i]);
+            return refuse(scope, &at, LA_OP_IS_IN, "a value and literals of its type",
+                          a, items[i]);
         }
         floats = floats || la_type_is_float(items[i]->type);
     }
@@ -469,9 +477,9 @@ la_make_is_in(la_scope *scope, const la_place *place, la_expr *a, la_expr *const
         return refuse(scope, place, LA_OP_IS_IN, "a value with a type", a, NULL);
     }
     la_status status = floats ? convert(scope, place, &a, LA_T_F64, 0) : LA_OK;
-    la_expr *node = status != LA_OK
-                        ? NULL
-                        : la_expr_node(scope, LA_OP_IS_IN, LA_T_BOOL, 0, 1, a, NULL, NULL);
+    la_expr *node = status != LA_OK ? NULL
+                                    : la_expr_node(scope, LA_OP_IS_IN, LA_T_BOOL, 0, 1,
+                                                   a, NULL, NULL);
     if (node == NULL) {
         return status != LA_OK ? status : LA_NOMEM;
     }
@@ -504,8 +512,8 @@ cast_can_fail(const la_expr *a, const la_expr *to)
     if (to->type == LA_T_STR || to->type == LA_T_BOOL || la_type_is_float(to->type)) {
         return la_type_is_text(from) && to->type != LA_T_STR;
     }
-    return !(from == LA_T_I32 && to->type == LA_T_I64) && from != LA_T_BOOL
-           && !(from == LA_T_TIME && to->type == LA_T_DATE);
+    return !(from == LA_T_I32 && to->type == LA_T_I64) && from != LA_T_BOOL &&
+           !(from == LA_T_TIME && to->type == LA_T_DATE);
 }
 
 bool

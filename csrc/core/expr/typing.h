@@ -76,18 +76,22 @@ bool la_literal_fit(const la_value *from, la_type type, uint8_t scale, la_value 
 
 LA_MUST_CHECK la_status la_make_cast(la_scope *scope, const la_place *place, la_expr *a,
                                      la_type type, uint8_t scale, la_expr **out);
-LA_MUST_CHECK la_status la_make_arithmetic(la_scope *scope, const la_place *place, la_op op,
-                                           la_expr *a, la_expr *b, la_expr **out);
+LA_MUST_CHECK la_status la_make_arithmetic(la_scope *scope, const la_place *place,
+                                           la_op op, la_expr *a, la_expr *b,
+                                           la_expr **out);
 LA_MUST_CHECK la_status la_make_sign(la_scope *scope, const la_place *place, la_op op,
                                      la_expr *a, la_expr **out); /* neg, abs */
-LA_MUST_CHECK la_status la_make_comparison(la_scope *scope, const la_place *place, la_op op,
-                                           la_expr *a, la_expr *b, la_expr **out);
+LA_MUST_CHECK la_status la_make_comparison(la_scope *scope, const la_place *place,
+                                           la_op op, la_expr *a, la_expr *b,
+                                           la_expr **out);
 /* fill_null (c NULL) and when (c the condition, already bool). */
-LA_MUST_CHECK la_status la_make_choice(la_scope *scope, const la_place *place, la_expr *c,
-                                       la_expr *a, la_expr *b, la_expr **out);
+LA_MUST_CHECK la_status la_make_choice(la_scope *scope, const la_place *place,
+                                       la_expr *c, la_expr *a, la_expr *b,
+                                       la_expr **out);
 /* `items`: literals without nulls. */
-LA_MUST_CHECK la_status la_make_is_in(la_scope *scope, const la_place *place, la_expr *a,
-                                      la_expr *const *items, uint32_t count, la_expr **out);
+LA_MUST_CHECK la_status la_make_is_in(la_scope *scope, const la_place *place,
+                                      la_expr *a, la_expr *const *items, uint32_t count,
+                                      la_expr **out);
 /* Gives a bare null literal the type `type`; other expressions stay. */
 LA_MUST_CHECK la_status la_make_typed(la_scope *scope, la_expr *a, la_type type,
                                       uint8_t scale, la_expr **out);

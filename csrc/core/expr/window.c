@@ -76,14 +76,15 @@ static la_window
 as_tumbling(const la_window *window)
 {
     la_window flat = *window;
-    if (window->kind != LA_WINDOW_CALENDAR
-        || (window->unit != LA_UNIT_DAY && window->unit != LA_UNIT_WEEK)) {
+    if (window->kind != LA_WINDOW_CALENDAR ||
+        (window->unit != LA_UNIT_DAY && window->unit != LA_UNIT_WEEK)) {
         return flat;
     }
     bool week = window->unit == LA_UNIT_WEEK;
     flat.kind = LA_WINDOW_TUMBLING;
     flat.size_us = (week ? 7 : 1) * window->count * LA_US_PER_DAY;
-    flat.origin_us = week ? flat.size_us - 3 * LA_US_PER_DAY : 0; /* Monday, 1969-12-29 */
+    flat.origin_us =
+        week ? flat.size_us - 3 * LA_US_PER_DAY : 0; /* Monday, 1969-12-29 */
     return flat;
 }
 
@@ -161,8 +162,8 @@ la_window_nests(const la_window *inner, const la_window *outer)
     la_window in = as_tumbling(inner);
     la_window out = as_tumbling(outer);
     if (in.kind == LA_WINDOW_TUMBLING && out.kind == LA_WINDOW_TUMBLING) {
-        return out.size_us % in.size_us == 0
-               && (out.origin_us - in.origin_us) % in.size_us == 0;
+        return out.size_us % in.size_us == 0 &&
+               (out.origin_us - in.origin_us) % in.size_us == 0;
     }
     if (in.kind == LA_WINDOW_TUMBLING) {
         return tumbling_in_months(&in, months_of(&out));
@@ -202,7 +203,8 @@ la_unit_count_parse(const la_json *json, const la_place *place, la_unit *unit,
     *count = 1;
     if (given != NULL) {
         la_place count_place = la_place_member(place, "count");
-        if (given->kind != LA_J_INT || given->i64 < 1 || given->i64 > WINDOW_COUNT_MAX) {
+        if (given->kind != LA_J_INT || given->i64 < 1 ||
+            given->i64 > WINDOW_COUNT_MAX) {
             return la_place_fail(&count_place, err, LA_INVALID,
                                  "expected an integer from 1 to %d", WINDOW_COUNT_MAX);
         }
@@ -212,7 +214,8 @@ la_unit_count_parse(const la_json *json, const la_place *place, la_unit *unit,
 }
 
 static la_status
-parse_tumbling(const la_json *json, const la_place *place, la_window *window, la_error *err)
+parse_tumbling(const la_json *json, const la_place *place, la_window *window,
+               la_error *err)
 {
     static const char *const members[] = {"kind", "origin_us", "size_us", NULL};
     la_status status = la_place_members(place, json, members, err);
@@ -223,10 +226,11 @@ parse_tumbling(const la_json *json, const la_place *place, la_window *window, la
     const la_json *origin = la_json_get(json, "origin_us");
     if (size == NULL || size->kind != LA_J_INT || size->i64 < 1) {
         la_place at = la_place_member(place, "size_us");
-        return la_place_fail(&at, err, LA_INVALID, "expected microseconds, an integer from 1");
+        return la_place_fail(&at, err, LA_INVALID,
+                             "expected microseconds, an integer from 1");
     }
-    if (origin != NULL
-        && (origin->kind != LA_J_INT || origin->i64 < 0 || origin->i64 >= size->i64)) {
+    if (origin != NULL &&
+        (origin->kind != LA_J_INT || origin->i64 < 0 || origin->i64 >= size->i64)) {
         la_place at = la_place_member(place, "origin_us");
         return la_place_fail(&at, err, LA_INVALID,
                              "expected microseconds from 0 to below size_us, %lld",
@@ -239,7 +243,8 @@ parse_tumbling(const la_json *json, const la_place *place, la_window *window, la
 }
 
 static la_status
-parse_calendar(const la_json *json, const la_place *place, la_window *window, la_error *err)
+parse_calendar(const la_json *json, const la_place *place, la_window *window,
+               la_error *err)
 {
     static const char *const members[] = {"count", "kind", "tz", "unit", NULL};
     la_status status = la_place_members(place, json, members, err);
@@ -264,7 +269,8 @@ la_window_parse_at(const la_json *json, const la_place *place, la_window *out,
     la_status status = LA_OK;
     if (json != NULL && json->kind != LA_J_NULL) {
         if (json->kind != LA_J_OBJECT) {
-            return la_place_fail(place, err, LA_INVALID, "expected null or an object, not %s",
+            return la_place_fail(place, err, LA_INVALID,
+                                 "expected null or an object, not %s",
                                  la_json_kind_text(json));
         }
         const la_json *kind = la_json_get(json, "kind");
@@ -276,12 +282,14 @@ la_window_parse_at(const la_json *json, const la_place *place, la_window *out,
         }
         else {
             la_place at = la_place_member(place, "kind");
-            bool reserved = la_json_is(kind, "hopping") || la_json_is(kind, "session")
-                            || la_json_is(kind, "count") || la_json_is(kind, "global");
-            return la_place_fail(&at, err, LA_INVALID,
-                                 reserved ? "this kind is reserved; there are \"tumbling\" and "
-                                            "\"calendar\""
-                                          : "expected \"tumbling\" or \"calendar\"");
+            bool reserved = la_json_is(kind, "hopping") ||
+                            la_json_is(kind, "session") || la_json_is(kind, "count") ||
+                            la_json_is(kind, "global");
+            return la_place_fail(
+                &at, err, LA_INVALID,
+                reserved ? "this kind is reserved; there are \"tumbling\" and "
+                           "\"calendar\""
+                         : "expected \"tumbling\" or \"calendar\"");
         }
     }
     if (status == LA_OK) {

@@ -56,23 +56,21 @@ static void
 count_few(uint64_t *states, const uint32_t *groups, uint32_t low, uint32_t span,
           uint32_t count)
 {
-    uint32_t counters[4][SPAN_MAX], i = 0;
+    uint32_t counters[SPAN_MAX][4], i = 0;
 
-    for (uint32_t k = 0; k < 4; k++) {
-        memset(counters[k], 0, span * sizeof(uint32_t));
-    }
+    memset(counters, 0, span * sizeof counters[0]);
     for (; i + 4 <= count; i += 4) {
-        counters[0][groups[i] - low]++;
-        counters[1][groups[i + 1] - low]++;
-        counters[2][groups[i + 2] - low]++;
-        counters[3][groups[i + 3] - low]++;
+        counters[groups[i] - low][0]++;
+        counters[groups[i + 1] - low][1]++;
+        counters[groups[i + 2] - low][2]++;
+        counters[groups[i + 3] - low][3]++;
     }
     for (; i < count; i++) {
-        counters[0][groups[i] - low]++;
+        counters[groups[i] - low][0]++;
     }
     for (uint32_t g = 0; g < span; g++) {
-        states[low + g] += (uint64_t)counters[0][g] + counters[1][g] + counters[2][g] +
-                           counters[3][g];
+        states[low + g] += (uint64_t)counters[g][0] + counters[g][1] + counters[g][2] +
+                           counters[g][3];
     }
 }
 
@@ -81,26 +79,26 @@ static void
 count_rows(uint64_t *states, const uint32_t *rows, uint32_t count,
            const la_agg_rows *update)
 {
-    const uint32_t *groups = update->groups;
+    uint32_t room[LA_CHUNK_ROWS];
 
     if (count == 0) {
         return;
     }
     if (update->single) {
-        states[groups[rows == NULL ? 0 : rows[0]]] += count;
+        states[update->groups[rows == NULL ? 0 : rows[0]]] += count;
+        return;
     }
-    else if (rows == NULL && update->group_span != 0 && update->group_span <= SPAN_MAX &&
+    const uint32_t *groups = la_gather_groups(update, rows, count, room);
+    if (update->group_span != 0 && update->group_span <= SPAN_MAX &&
              count >= 2 * update->group_span) {
         count_few(states, groups, update->group_low, update->group_span, count);
     }
-    else if (rows == NULL) {
-        for (uint32_t i = 0; i < count; i++) {
-            states[groups[i]]++;
-        }
-    }
     else {
         for (uint32_t i = 0; i < count; i++) {
-            states[groups[rows[i]]]++;
+            if (i + LA_PREFETCH_ROWS < count) {
+                LA_PREFETCH(&states[groups[i + LA_PREFETCH_ROWS]]);
+            }
+            states[groups[i]]++;
         }
     }
 }

@@ -123,9 +123,13 @@ rank_rows(la_type type, bool is_max, void *states, const uint32_t *rows, uint32_
         uint32_t row = rows != NULL ? rows[i] : i;
         uint64_t rank = load_rank(type, is_max, data, row);
         uint64_t *to = (uint64_t *)states + (size_t)groups[row] * (wide ? 2 : 1);
-        if (rank < *to) { /* rarely: a store would wait for the next load of it */
-            *to = rank;
+        uint64_t held = *to;
+        if (i + LA_PREFETCH_ROWS < count) {
+            size_t next = groups[rows != NULL ? rows[i + LA_PREFETCH_ROWS]
+                                              : i + LA_PREFETCH_ROWS];
+            LA_PREFETCH((uint64_t *)states + next * (wide ? 2 : 1));
         }
+        *to = rank < held ? rank : held; /* a branch would often be guessed wrong */
         if (wide) {
             to[1] = 1;
         }

@@ -298,72 +298,102 @@ split_lanes(const double *x, size_t count, uint32_t anchor, int64_t *high, int64
     return split(x, count, anchor, high, low, &none);
 }
 
+/* Two sums a group, so that neighbours in one group need not wait for each other. */
 typedef struct lane_sums {
-    int64_t high[2][LA_EXACT_GROUPS_MAX]; /* two, so that neighbours in one group need not */
-    int64_t low[2][LA_EXACT_GROUPS_MAX];  /* wait for each other */
+    int64_t high[2], low[2];
 } lane_sums;
+
+#define SPLIT_BLOCK 512u /* what is split stays in the first-level cache */
 
 static void
 sum_lanes(lane_sums *sums, const int64_t *high, const int64_t *low, const uint32_t *groups,
-          uint32_t group_low, size_t count)
+          uint32_t group_low, uint32_t count)
 {
-    size_t i = 0;
-    for (; i + 2 <= count; i += 2) {
-        uint32_t a = groups[i] - group_low, b = groups[i + 1] - group_low;
-        sums->high[0][a] += high[i];
-        sums->low[0][a] += low[i];
-        sums->high[1][b] += high[i + 1];
-        sums->low[1][b] += low[i + 1];
+    for (uint32_t i = 0; i < count; i += 2) {
+        lane_sums *a = &sums[groups[i] - group_low], *b = &sums[groups[i + 1] - group_low];
+        a->high[0] += high[i];
+        a->low[0] += low[i];
+        b->high[1] += high[i + 1];
+        b->low[1] += low[i + 1];
     }
-    if (i < count) {
-        sums->high[0][groups[i] - group_low] += high[i];
-        sums->low[0][groups[i] - group_low] += low[i];
+}
+
+/* Anchor of the first sum that has one, or of x. */
+static uint32_t
+common_anchor(const char *first, size_t size, uint32_t span, double x)
+{
+    for (uint32_t g = 0; g < span; g++) {
+        const la_exact *sum = (const void *)(first + g * size);
+        if (sum->base != 0) {
+            return anchor_of(sum);
+        }
     }
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t exponent = (uint32_t)(bits >> 52) & 0x7ff;
+    la_exact one = {0, 0, NULL, 0};
+    window_start(&one, 1, exponent == 0 ? 1022 : exponent - 1);
+    return anchor_of(&one);
+}
+
+/* One group's total of `rows` rows into its sum. */
+static bool
+add_total(la_exact *sum, i128 total, uint32_t anchor, const uint32_t *groups,
+          uint32_t group, uint32_t rows, const la_env *env)
+{
+    if (sum->base != 0) {
+        return total == 0 || add_at(sum, total, anchor, env);
+    }
+    bool present = total != 0; /* a sum of zeros is not the sum of nothing */
+    for (uint32_t i = 0; i < rows && !present; i++) {
+        present = groups[i] == group;
+    }
+    if (present) {
+        window_set(sum, total, anchor);
+    }
+    return true;
 }
 
 uint32_t
 la_exact_add_groups(void *states, size_t size, const uint32_t *groups, uint32_t group_low,
                     uint32_t group_span, const double *x, uint32_t count,
-                    const la_env *env)
+                    size_t *heap_used, const la_env *env)
 {
-    int64_t high[BLOCK], low[BLOCK];
-    lane_sums sums;
+    int64_t high[SPLIT_BLOCK], low[SPLIT_BLOCK];
+    lane_sums sums[LA_EXACT_GROUPS_MAX];
     char *first = (char *)states + group_low * size;
-    uint32_t rows = (count < BLOCK ? count : BLOCK) & ~(LANES - 1);
-    uint32_t anchor =
-        anchor_of((const la_exact *)(const void *)((const char *)states + groups[0] * size));
+    uint32_t anchor = common_anchor(first, size, group_span, x[0]), done = 0;
 
-    /* Sums of nothing are left to the slow way: a sum that stays 0 has to know of its rows. */
-    for (uint32_t g = 0; g < group_span; g++) {
-        if (((const la_exact *)(void *)(first + g * size))->base == 0) {
-            return 0;
+    memset(sums, 0, group_span * sizeof sums[0]);
+    while (done < count && done < BLOCK) {
+        uint32_t left = (count - done) & ~(LANES - 1);
+        uint32_t rows = left < SPLIT_BLOCK ? left : SPLIT_BLOCK;
+        if (rows == 0 || !split_lanes(x + done, rows, anchor, high, low)) {
+            break;
         }
+        sum_lanes(sums, high, low, groups + done, group_low, rows);
+        done += rows;
     }
-    if (!split_lanes(x, rows, anchor, high, low)) {
-        return 0;
-    }
-    for (uint32_t s = 0; s < 2; s++) {
-        memset(sums.high[s], 0, group_span * sizeof(int64_t));
-        memset(sums.low[s], 0, group_span * sizeof(int64_t));
-    }
-    sum_lanes(&sums, high, low, groups, group_low, rows);
-    for (uint32_t g = 0; g < group_span; g++) {
-        i128 total = (sums.high[0][g] + sums.high[1][g]) * HIGH_UNIT + sums.low[0][g] +
-                     sums.low[1][g];
-        if (total != 0 && !add_at((la_exact *)(void *)(first + g * size), total, anchor, env)) {
+    for (uint32_t g = 0; g < group_span && done > 0; g++) {
+        la_exact *sum = (void *)(first + g * size);
+        size_t before = la_exact_heap(sum);
+        i128 total = (sums[g].high[0] + sums[g].high[1]) * HIGH_UNIT + sums[g].low[0] +
+                     sums[g].low[1];
+        if (!add_total(sum, total, anchor, groups, group_low + g, done, env)) {
             return UINT32_MAX;
         }
+        *heap_used += la_exact_heap(sum) - before;
     }
-    return rows;
+    return done;
 }
 #else
 uint32_t
 la_exact_add_groups(void *states, size_t size, const uint32_t *groups, uint32_t group_low,
                     uint32_t group_span, const double *x, uint32_t count,
-                    const la_env *env)
+                    size_t *heap_used, const la_env *env)
 {
     (void)states, (void)size, (void)groups, (void)group_low, (void)group_span;
-    (void)x, (void)count, (void)env;
+    (void)x, (void)count, (void)heap_used, (void)env;
     return 0;
 }
 #endif

@@ -57,12 +57,12 @@ bool la_exact_add(la_exact *sum, double x, const la_env *env);
 bool la_exact_add_many(la_exact *sum, const double *x, size_t count, const la_env *env);
 /* x[i] to sum number groups[i], all within [group_low, group_low + group_span), for a span of
  * at most LA_EXACT_GROUPS_MAX; sums stand `size` bytes apart. Returns how many rows were added,
- * from the first on: 0 where it cannot be done together (then nothing changed), UINT32_MAX:
- * out of memory. About 1.5 ns each, however skewed the groups are. */
+ * from the first on (0: the next does not fit with the others), UINT32_MAX: out of memory.
+ * count > 0. About 1 ns each, however skewed the groups are. */
 #define LA_EXACT_GROUPS_MAX 256u
 uint32_t la_exact_add_groups(void *states, size_t size, const uint32_t *groups,
                              uint32_t group_low, uint32_t group_span, const double *x,
-                             uint32_t count, const la_env *env);
+                             uint32_t count, size_t *heap_used, const la_env *env);
 bool la_exact_merge(la_exact *into, const la_exact *from, const la_env *env);
 void la_exact_fini(la_exact *sum, const la_env *env);
 /* Bytes owned beside the struct. */

@@ -278,10 +278,15 @@ la_fold_reserve(la_fold *fold, la_error *err)
 
 /* Least group and number of groups up to the greatest. */
 LA_LOOP static void
-group_range(const uint32_t *groups, uint32_t count, uint32_t *low, uint32_t *span)
+group_range(const uint32_t *groups, const uint32_t *rows, uint32_t count, uint32_t *low,
+            uint32_t *span)
 {
     uint32_t least = UINT32_MAX, most = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; rows != NULL && i < count; i++) {
+        least = groups[rows[i]] < least ? groups[rows[i]] : least;
+        most = groups[rows[i]] > most ? groups[rows[i]] : most;
+    }
+    for (uint32_t i = 0; rows == NULL && i < count; i++) {
         least = groups[i] < least ? groups[i] : least;
         most = groups[i] > most ? groups[i] : most;
     }
@@ -296,8 +301,8 @@ update(la_fold *fold, const la_chunk *chunk, const la_evaluated *rows, bool sing
     la_status status = LA_OK;
     uint32_t low = 0, span = 0;
 
-    if (rows->rows == NULL && !single) {
-        group_range(fold->row_groups, rows->count, &low, &span);
+    if (!single) {
+        group_range(fold->row_groups, rows->rows, rows->count, &low, &span);
     }
 
     for (uint32_t a = 0; a < fold->agg_count && status == LA_OK; a++) {

@@ -58,7 +58,7 @@ intern_code(la_intern *intern, const la_dict *dict, uint32_t code)
 }
 
 /* All rows, no nulls, all codes seen before; else false. */
-LA_LOOP static bool
+static bool
 load_known_codes(const uint32_t *ids, const uint32_t *codes, uint32_t count,
                  uint64_t *restrict to)
 {

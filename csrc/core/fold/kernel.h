@@ -123,6 +123,20 @@ la_rows_valid(const la_agg_rows *rows, uint32_t *scratch, uint32_t *count)
     return found == rows->count ? rows->rows : scratch;
 }
 
+/* Groups of a list of rows, one after another: in `room` where there is a list. */
+static inline const uint32_t *
+la_gather_groups(const la_agg_rows *update, const uint32_t *rows, uint32_t count,
+                 uint32_t *room)
+{
+    if (rows == NULL) {
+        return update->groups;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        room[i] = update->groups[rows[i]];
+    }
+    return room;
+}
+
 /* Text of a row that is not null, str, bytes or cat. */
 static inline const char *
 la_load_text(const la_column *column, uint32_t row, size_t *size)

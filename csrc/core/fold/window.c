@@ -135,9 +135,17 @@ all_within(const int64_t *times, const uint32_t *rows, uint32_t count, int64_t s
 /* Windows of one length, by a multiplication: with m = floor(2^64 / size), floor(x * m / 2^64)
  * is the quotient or one less for 0 <= x < 2^63, as x * (2^64 / size - m) < 2^64. x is counted
  * from 2^20 windows before the first row's; false: some row lies outside of that. */
+LA_INLINE int64_t
+divide(uint64_t x, uint64_t size, uint64_t reciprocal)
+{
+    uint64_t quotient = (uint64_t)((unsigned __int128)x * reciprocal >> 64);
+    return (int64_t)(quotient + (x - quotient * size >= size));
+}
+
 static bool
-indices_of_length(const la_window_axis *axis, const int64_t *times, const uint32_t *rows,
-                  uint32_t count, int64_t start, int64_t first, int64_t *to)
+indices_of_length(const la_window_axis *axis, const int64_t *restrict times,
+                  const uint32_t *restrict rows, uint32_t count, int64_t start,
+                  int64_t first, int64_t *restrict to)
 {
     const int64_t before = 1 << 20;
     uint64_t size = (uint64_t)axis->size, below = 0;
@@ -146,12 +154,20 @@ indices_of_length(const la_window_axis *axis, const int64_t *times, const uint32
         return false;
     }
     uint64_t origin = (uint64_t)start - (uint64_t)before * size;
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t x = (uint64_t)times[rows != NULL ? rows[i] : i] - origin;
-        uint64_t quotient = (uint64_t)((unsigned __int128)x * reciprocal >> 64);
-        quotient += x - quotient * size >= size;
-        below |= x;
-        to[i] = first - before + (int64_t)quotient;
+    first -= before;
+    if (rows == NULL) {
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t x = (uint64_t)times[i] - origin;
+            below |= x;
+            to[i] = first + divide(x, size, reciprocal);
+        }
+    }
+    else {
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t x = (uint64_t)times[rows[i]] - origin;
+            below |= x;
+            to[i] = first + divide(x, size, reciprocal);
+        }
     }
     return below >> 63 == 0;
 }

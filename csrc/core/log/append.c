@@ -416,7 +416,7 @@ make_room(la_log *log, la_error *err)
     if (status != LA_OK) {
         return status;
     }
-    if (!log->writer->broken && log->published_len < LA_SEGMENT_BYTES
+    if (!log->writer->broken && log->published_len < log->segment_bytes
         && log->published_frames < LA_SEGMENT_FRAMES_MAX) {
         return LA_OK;
     }

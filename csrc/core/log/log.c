@@ -178,6 +178,7 @@ new_log(const la_env *env, const char *folder, const char *name, la_mode mode, l
     log->pid = (int64_t)getpid();
     log->mode = mode;
     log->durable_max_time = INT64_MIN;
+    log->segment_bytes = LA_SEGMENT_BYTES;
     la_mutex_init(&log->append);
     la_mutex_init(&log->state);
     la_cond_init(&log->synced);

@@ -387,7 +387,7 @@ seal_by_rewrite(sealing *s, la_error *err)
  * when they are rewritten, so what comes is judged by its rows, at the size that rows have
  * in the segment before. */
 static uint32_t
-choose_merge(const la_roll *roll)
+choose_merge(const la_roll *roll, uint64_t segment_bytes)
 {
     const la_manifest *m = roll->manifest;
     const la_frame_info *last = la_segment_frame(roll->open, roll->frames - 1);
@@ -403,7 +403,7 @@ choose_merge(const la_roll *roll)
             uint64_t by_rows = (uint64_t)((unsigned __int128)rows * e->size / held);
             coming = by_rows < coming ? by_rows : coming;
         }
-        if (e->size >= 2 * coming || e->size + coming > LA_SEGMENT_BYTES) {
+        if (e->size >= 2 * coming || e->size + coming > segment_bytes) {
             break;
         }
         coming += e->size;
@@ -422,7 +422,7 @@ seal_rows(sealing *s, bool *touched, la_error *err)
     if (roll->frames == 0) {
         return LA_OK;
     }
-    s->merged = choose_merge(roll);
+    s->merged = choose_merge(roll, s->log->segment_bytes);
     if (s->merged < m->count) {
         s->previous_number = m->segments[m->count - s->merged - 1].number;
         s->previous_size = m->segments[m->count - s->merged - 1].size;

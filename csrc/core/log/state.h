@@ -48,6 +48,7 @@ struct la_log {
     uint32_t column_count;
     bool has_dicts;
     uint8_t uuid[16];
+    uint64_t segment_bytes; /* LA_SEGMENT_BYTES; tests roll earlier */
 
     la_mutex append;
     la_writer *writer;

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bytes that are not what was written: every byte of every file of a small log is changed,
+ * every file is cut at every length, blocks are zeroed. Each time the damage is reported, or
+ * the rows are the very same. */
+#include "log_test.h"
+#include "sim_env.h"
+
+enum { ROWS = 90 };
+
+typedef struct files {
+    char names[64][120];
+    uint32_t count;
+    const char *folder;
+} files;
+
+static int
+add_name(void *arg, const char *name)
+{
+    files *f = arg;
+    char path[200];
+
+    snprintf(path, sizeof path, "%s/%s", f->folder, name);
+    CHECK(f->count < 64 && strlen(path) < sizeof f->names[0]);
+    memcpy(f->names[f->count++], path, strlen(path) + 1);
+    return 0;
+}
+
+static void
+list_files(const la_env *env, files *f)
+{
+    static const char *const folders[] = {"/log/manifest", "/log/pages", "/log/segments"};
+
+    f->count = 0;
+    for (size_t i = 0; i < 3; i++) {
+        f->folder = folders[i];
+        CHECK(env->io.list(env->io.ctx, folders[i], add_name, f) >= 0);
+    }
+}
+
+/* Two sealed segments, and an open one with two frames. */
+static sim *
+make_log(bool open_frames)
+{
+    sim *s = sim_new(12);
+    la_appended done;
+    la_log *log;
+    la_error err;
+    uint64_t next = 0;
+
+    CHECK_OK(la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_WRITE, SPEC_ALL, &log, &err),
+             &err);
+    for (int i = 0; i < 6; i++) {
+        uint32_t rows = i == 0 ? 60 : 6;
+        la_chunk *chunk = rows_from(la_log_schema(log), next, rows);
+
+        CHECK_OK(la_log_append(log, chunk, NULL, NULL, NULL, NULL, &done, &err), &err);
+        la_chunk_free(chunk);
+        next += rows;
+        if (i == 0 || i == 2 || (i == 5 && !open_frames)) {
+            CHECK_OK(la_log_seal(log, &err), &err);
+        }
+    }
+    CHECK_EQ(next, ROWS);
+    la_log_close(log);
+    return s;
+}
+
+/* Opens for reading and looks at everything. true: damage was reported. */
+static bool
+is_reported(const la_env *env, const uint64_t *keys)
+{
+    const la_chunk *chunk;
+    la_log *log;
+    la_scan *scan;
+    la_buf report;
+    la_status status;
+    uint64_t damages, seen = 0;
+    la_error err;
+
+    status = la_log_open_folder(env, "/log", "t", LA_MODE_READ, NULL, &log, &err);
+    if (status != LA_OK) {
+        CHECK(status == LA_DAMAGED || status == LA_NEWER);
+        CHECK(err.path[0] != 0);
+        return true;
+    }
+    damages = run_check(log, env, &report, &status);
+    la_buf_fini(&report);
+    if (status != LA_OK) {
+        CHECK(status == LA_DAMAGED || status == LA_NEWER);
+        la_log_close(log);
+        return true;
+    }
+    /* Whatever the check found, a scan gives right rows or an error. */
+    status = la_scan_open(log, 0, LA_NO_POSITION, NULL, 0, &scan, &err);
+    while (status == LA_OK) {
+        uint32_t column;
+
+        status = la_scan_next(scan, &chunk, &err);
+        if (status != LA_OK || chunk->rows == 0) {
+            break;
+        }
+        CHECK_EQ(chunk->position, seen);
+        CHECK(seen + chunk->rows <= ROWS);
+        CHECK_EQ(first_difference(chunk, keys + seen, &column), chunk->rows);
+        seen += chunk->rows;
+    }
+    la_scan_close(scan);
+    la_log_close(log);
+    CHECK(status == LA_OK || status == LA_DAMAGED);
+    if (status == LA_OK && damages == 0) {
+        CHECK_EQ(seen, ROWS);
+        return false;
+    }
+    CHECK_MSG(damages != 0, "a scan met damage that the check did not: %s", err.message);
+    return true;
+}
+
+static uint64_t *
+number_keys(uint64_t count)
+{
+    uint64_t *keys = malloc(sizeof *keys * count);
+    for (uint64_t i = 0; i < count; i++) {
+        keys[i] = i;
+    }
+    return keys;
+}
+
+/* Bytes that mean something: up to the last one that is not zero, and a little more. */
+static size_t
+meaning(const uint8_t *content, size_t size)
+{
+    size_t end = size;
+    while (end > 0 && content[end - 1] == 0) {
+        end--;
+    }
+    return end + 16 < size ? end + 16 : size;
+}
+
+static void
+each_byte_changed(bool open_frames)
+{
+    sim *base = make_log(open_frames);
+    uint64_t *keys = number_keys(ROWS);
+    uint64_t flips = 0, harmless = 0;
+    files f;
+
+    CHECK(!is_reported(sim_env(base), keys));
+    list_files(sim_env(base), &f);
+    CHECK(f.count >= 4);
+    for (uint32_t i = 0; i < f.count; i++) {
+        size_t size = 0, end;
+        const uint8_t *content = sim_content(base, f.names[i], &size);
+
+        CHECK(content != NULL);
+        end = meaning(content, size);
+        for (uint64_t byte = 0; byte < size; byte += byte < end ? 1 : 997) {
+            static const uint8_t masks[] = {0x01, 0x80, 0xff};
+
+            for (size_t m = 0; m < (test_scale() > 1 ? 3 : 1 + (byte % 16 == 0)); m++) {
+                sim *s = sim_clone(base);
+                bool reported;
+
+                CHECK(sim_flip(s, f.names[i], byte, masks[m + (byte & 1)]));
+                reported = is_reported(sim_env(s), keys);
+                harmless += !reported;
+                /* Only what lies behind the last frame may change unseen. */
+                CHECK_MSG(reported || byte + 24 >= end, "%s byte %" PRIu64, f.names[i], byte);
+                flips++;
+                sim_free(s);
+            }
+        }
+    }
+    printf("    %" PRIu64 " changes, %" PRIu64 " behind the end\n", flips, harmless);
+    free(keys);
+    sim_free(base);
+}
+
+static void
+each_byte_of_sealed_files(void)
+{
+    each_byte_changed(false);
+}
+
+static void
+each_byte_with_an_open_segment(void)
+{
+    each_byte_changed(true);
+}
+
+static void
+each_truncation(void)
+{
+    sim *base = make_log(true);
+    uint64_t *keys = number_keys(ROWS);
+    uint64_t cuts = 0;
+    files f;
+
+    list_files(sim_env(base), &f);
+    for (uint32_t i = 0; i < f.count; i++) {
+        size_t size = 0, end;
+        const uint8_t *content = sim_content(base, f.names[i], &size);
+
+        end = meaning(content, size);
+        for (uint64_t length = 0; length < size; length += length < end ? 1 : 997) {
+            sim *s = sim_clone(base);
+
+            CHECK(sim_cut(s, f.names[i], length));
+            if (!is_reported(sim_env(s), keys)) {
+                CHECK_MSG(length + 24 >= end, "%s cut to %" PRIu64, f.names[i], length);
+            }
+            cuts++;
+            sim_free(s);
+        }
+    }
+    printf("    %" PRIu64 " lengths\n", cuts);
+    free(keys);
+    sim_free(base);
+}
+
+/* The tail page is a hint: whatever it holds, a writer finds all rows, and a reader shows no
+ * wrong one. */
+static void
+any_tail_page(void)
+{
+    sim *base = make_log(true);
+    uint64_t *keys = number_keys(ROWS);
+
+    for (uint64_t byte = 0; byte < 4096; byte += byte < 100 ? 1 : 401) {
+        sim *s = sim_clone(base);
+        uint64_t durable, published;
+        la_log *log;
+        la_error err;
+
+        CHECK(sim_flip(s, "/log/tail", byte, 0x11));
+        CHECK_OK(la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_READ, NULL, &log, &err),
+                 &err);
+        CHECK_OK(la_log_positions(log, &durable, &published, &err), &err);
+        CHECK(durable <= ROWS);
+        check_log(log, keys, durable);
+        la_log_close(log);
+        CHECK_OK(la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_WRITE, NULL, &log, &err),
+                 &err);
+        CHECK_OK(la_log_seal(log, &err), &err);
+        check_log(log, keys, ROWS);
+        la_log_close(log);
+        sim_free(s);
+    }
+    free(keys);
+    sim_free(base);
+}
+
+/* A writer that meets damage below the durable length refuses and changes nothing. */
+static void
+writers_refuse_damage(void)
+{
+    sim *base = make_log(true);
+    files f;
+
+    list_files(sim_env(base), &f);
+    for (uint32_t i = 0; i < f.count; i++) {
+        sim *s;
+        la_log *log;
+        la_error err;
+        la_status status;
+        size_t before = 0, after = 0;
+
+        if (strstr(f.names[i], "segments") == NULL) {
+            continue;
+        }
+        s = sim_clone(base);
+        (void)sim_content(s, f.names[i], &before);
+        CHECK(sim_flip(s, f.names[i], 300, 0x04));
+        status = la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_WRITE, NULL, &log, &err);
+        if (status == LA_OK) {
+            status = la_log_seal(log, &err);
+            if (status == LA_OK) {
+                /* Damage in a sealed segment is no concern of a writer, unless it merges. */
+                la_buf report;
+                CHECK(run_check(log, sim_env(s), &report, &status) != 0);
+                la_buf_fini(&report);
+                status = LA_DAMAGED;
+            }
+            la_log_close(log);
+        }
+        CHECK_EQ(status, LA_DAMAGED);
+        CHECK(sim_content(s, f.names[i], &after) != NULL);
+        CHECK_EQ(before, after);
+        sim_free(s);
+    }
+    sim_free(base);
+}
+
+static void
+missing_files(void)
+{
+    sim *base = make_log(true);
+    uint64_t *keys = number_keys(ROWS);
+    uint32_t reported = 0;
+    files f;
+
+    list_files(sim_env(base), &f);
+    for (uint32_t i = 0; i < f.count; i++) {
+        sim *s = sim_clone(base);
+        const la_env *env = sim_env(s);
+
+        if (strstr(f.names[i], "segments") != NULL) {
+            CHECK_EQ(env->io.unlink(env->io.ctx, f.names[i]), 0);
+            CHECK(is_reported(env, keys));
+            reported++;
+        }
+        sim_free(s);
+    }
+    CHECK(reported >= 2);
+    free(keys);
+    sim_free(base);
+}
+
+int
+main(void)
+{
+    RUN(each_byte_of_sealed_files);
+    RUN(each_byte_with_an_open_segment);
+    RUN(each_truncation);
+    RUN(any_tail_page);
+    RUN(writers_refuse_damage);
+    RUN(missing_files);
+    return test_end();
+}
