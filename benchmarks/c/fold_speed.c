@@ -2,15 +2,18 @@
 /* How many nanoseconds a row does the fold take, from decoded columns in memory?
  *
  *   make -C csrc lib BUILD=release OUT=/tmp/la-speed
- *   gcc -O2 -std=c11 -D_GNU_SOURCE -Icsrc/include -Icsrc/core benchmarks/c/fold_speed.c \
- *       /tmp/la-speed/liblambdaarch.a -lzstd -lxxhash -lcrypto -lpthread -o /tmp/fold_speed
+ *   gcc -O2 -std=c11 -D_GNU_SOURCE -Icsrc/include -Icsrc/core benchmarks/c/fold_speed.c
+ *   \
+ *       /tmp/la-speed/liblambdaarch.a -lzstd -lxxhash -lcrypto -lpthread -o
+ *       /tmp/fold_speed
  *   taskset -c 0 /tmp/fold_speed [rows] [name]
  *
- * The rows are the reference event of docs/reference/performance: 90 days in time order with
- * 2 % up to an hour late, 4,000 products (Zipf 1.3), 38 countries (one with 90 %), 100,000
- * customers, prices with two decimals. Chunks are brought to the caches first, as decoding
- * would leave them, and the time for that is taken off. The best of seven runs is shown, in time of the processor; each starts from an
- * empty fold whose memory is kept, as a batch run's threads do. */
+ * The rows are the reference event of docs/reference/performance: 90 days in time order
+ * with 2 % up to an hour late, 4,000 products (Zipf 1.3), 38 countries (one with 90 %),
+ * 100,000 customers, prices with two decimals. Chunks are brought to the caches first,
+ * as decoding would leave them, and the time for that is taken off. The best of seven
+ * runs is shown, in time of the processor; each starts from an empty fold whose memory
+ * is kept, as a batch run's threads do. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,12 +27,20 @@
 #define CUSTOMERS 100000
 #define CHUNK LA_CHUNK_ROWS
 
-enum { COL_ID, COL_TS, COL_PRODUCT, COL_COUNTRY, COL_CUSTOMER, COL_QUANTITY, COL_PRICE };
+enum {
+    COL_ID,
+    COL_TS,
+    COL_PRODUCT,
+    COL_COUNTRY,
+    COL_CUSTOMER,
+    COL_QUANTITY,
+    COL_PRICE
+};
 
 static const la_field fields[] = {
-    {"id", LA_T_U64, 0, false},        {"ts", LA_T_TIME, 0, false},
-    {"product", LA_T_CAT, 0, false},   {"country", LA_T_CAT, 0, false},
-    {"customer", LA_T_I64, 0, false},  {"quantity", LA_T_I32, 0, false},
+    {"id", LA_T_U64, 0, false},       {"ts", LA_T_TIME, 0, false},
+    {"product", LA_T_CAT, 0, false},  {"country", LA_T_CAT, 0, false},
+    {"customer", LA_T_I64, 0, false}, {"quantity", LA_T_I32, 0, false},
     {"price", LA_T_F64, 0, false},
 };
 
@@ -161,7 +172,8 @@ static void
 fill(la_chunk *chunk, uint64_t position, uint64_t rows, const double *cumulated)
 {
     uint64_t *id = la_chunk_data(chunk, COL_ID);
-    int64_t *ts = la_chunk_data(chunk, COL_TS), *customer = la_chunk_data(chunk, COL_CUSTOMER);
+    int64_t *ts = la_chunk_data(chunk, COL_TS),
+            *customer = la_chunk_data(chunk, COL_CUSTOMER);
     uint32_t *product = la_chunk_data(chunk, COL_PRODUCT);
     uint32_t *country = la_chunk_data(chunk, COL_COUNTRY);
     int32_t *quantity = la_chunk_data(chunk, COL_QUANTITY);
@@ -206,7 +218,8 @@ touch(const la_chunk *chunk)
     return sum;
 }
 
-/* Nanoseconds a row for touching all chunks and, where there is a fold, folding them. */
+/* Nanoseconds a row for touching all chunks and, where there is a fold, folding
+ * them. */
 static double
 pass(la_chunk *const *chunk, uint64_t chunks, la_fold *fold, uint64_t *sum)
 {
@@ -234,8 +247,10 @@ main(int argc, char **argv)
         sum += pow((double)i + 1, -1.3);
         cumulated[i] = sum;
     }
-    must(la_schema_new(env, fields, sizeof fields / sizeof fields[0], &schema, &err), &err);
-    la_dict *products = dict_of("product-", PRODUCTS), *countries = dict_of("C", COUNTRIES);
+    must(la_schema_new(env, fields, sizeof fields / sizeof fields[0], &schema, &err),
+         &err);
+    la_dict *products = dict_of("product-", PRODUCTS),
+            *countries = dict_of("C", COUNTRIES);
     uint64_t chunks = (rows + CHUNK - 1) / CHUNK;
     la_chunk **chunk = calloc(chunks, sizeof *chunk);
     for (uint64_t c = 0; c < chunks; c++) {
@@ -247,7 +262,8 @@ main(int argc, char **argv)
     }
     rows = chunks * CHUNK;
     uint64_t touched = 0;
-    printf("%-38s %9s %9s %7s %8s %8s\n", "", "groups", "MB", "ns/row", "target", "first");
+    printf("%-38s %9s %9s %7s %8s %8s\n", "", "groups", "MB", "ns/row", "target",
+           "first");
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
         la_plan_source source = {(void *)schema, find};
         la_plan *plan;
@@ -256,7 +272,8 @@ main(int argc, char **argv)
         if (argc > 2 && strstr(cases[k].name, argv[2]) == NULL) {
             continue;
         }
-        must(la_plan_parse(env, cases[k].plan, strlen(cases[k].plan), &source, &plan, &err),
+        must(la_plan_parse(env, cases[k].plan, strlen(cases[k].plan), &source, &plan,
+                           &err),
              &err);
         must(la_fold_new(plan, 0, &fold, &err), &err);
         for (int run = 0; run < 7; run++) {

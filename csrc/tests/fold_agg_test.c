@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The laws of aggregates, for every one in the registry and every argument type it takes:
- * splits and merges give the same bytes, the empty state is neutral, bytes go round, foreign
- * bytes are refused; and the finished value is that of a plain loop. */
+/* The laws of aggregates, for every one in the registry and every argument type it
+ * takes: splits and merges give the same bytes, the empty state is neutral, bytes go
+ * round, foreign bytes are refused; and the finished value is that of a plain loop. */
 #include "base/error.h"
 #include "chunk/chunk.h"
 #include "chunk/value.h"
@@ -27,23 +27,25 @@ typedef struct data {
     int64_t times[ROWS];
 } data;
 
-static const char *const texts[] = {"",    "a",   "b",      "ab",      "abc", "z\xc3\xa9",
-                                    "zz",  "abd", "a\x01b", "product", "0",   "productt",
-                                    "~~~", "A"};
+static const char *const texts[] = {"",          "a",        "b",   "ab",     "abc",
+                                    "z\xc3\xa9", "zz",       "abd", "a\x01b", "product",
+                                    "0",         "productt", "~~~", "A"};
 #define TEXTS (sizeof texts / sizeof texts[0])
 
 static double
 random_double(void)
 {
-    static const double known[] = {0.0,     -0.0,   1.5,     -1.5, 1e300,   -1e300,
-                                   5e-324,  1e-300, 0.1,     99.9, -5e-324, 1e308};
+    static const double known[] = {0.0,    -0.0,   1.5, -1.5, 1e300,   -1e300,
+                                   5e-324, 1e-300, 0.1, 99.9, -5e-324, 1e308};
     switch (test_below(&rng, 8)) {
     case 0:
-        return test_below(&rng, 3) == 0 ? __builtin_nan("") : known[test_below(&rng, 12)];
+        return test_below(&rng, 3) == 0 ? __builtin_nan("")
+                                        : known[test_below(&rng, 12)];
     case 1:
         return test_below(&rng, 9) == 0 ? __builtin_inf() : known[test_below(&rng, 12)];
     case 2:
-        return test_below(&rng, 20) == 0 ? -__builtin_inf() : known[test_below(&rng, 12)];
+        return test_below(&rng, 20) == 0 ? -__builtin_inf()
+                                         : known[test_below(&rng, 12)];
     default:
         return (double)(int64_t)test_below(&rng, 4000) / 100.0 - 10;
     }
@@ -108,7 +110,8 @@ fill(data *d, la_type type)
     d->column.data = d->values;
     for (uint32_t i = 0; i < ROWS; i++) {
         d->valid[i] = test_below(&rng, 5) != 0;
-        d->groups[i] = (uint32_t)test_below(&rng, GROUPS - 1); /* the last stays empty */
+        d->groups[i] =
+            (uint32_t)test_below(&rng, GROUPS - 1); /* the last stays empty */
         d->times[i] = (int64_t)test_below(&rng, 50) - 10;
         int64_t x = random_int(type, spread);
         switch (type) {
@@ -153,7 +156,8 @@ states_init(states *s, const la_agg_kind *kind, la_type type, const la_env *env)
 {
     memset(s, 0, sizeof *s);
     s->kind = kind;
-    s->context = (la_agg_context){env, type, type == LA_T_DECIMAL ? 2 : 0, &s->heap_used};
+    s->context =
+        (la_agg_context){env, type, type == LA_T_DECIMAL ? 2 : 0, &s->heap_used};
     s->size = kind->size(&s->context);
     s->at = malloc(s->size * GROUPS);
     for (uint32_t g = 0; g < GROUPS; g++) {
@@ -315,8 +319,8 @@ check_bytes_laws(const la_agg_kind *kind, const data *d, la_type type)
     encode(&s, &bytes);
     la_bytes from = la_bytes_of(bytes.data, bytes.size);
     for (uint32_t g = 0; g < GROUPS; g++) {
-        CHECK_MSG(kind->decode(&back.context, back.at + g * back.size, &from), "%s of %d",
-                  kind->name, type);
+        CHECK_MSG(kind->decode(&back.context, back.at + g * back.size, &from),
+                  "%s of %d", kind->name, type);
     }
     CHECK(!from.bad && la_bytes_left(&from) == 0);
     encode(&back, &again);
@@ -325,8 +329,8 @@ check_bytes_laws(const la_agg_kind *kind, const data *d, la_type type)
         uint8_t hostile[64];
         size_t size = test_below(&rng, sizeof hostile);
         for (size_t k = 0; k < size; k++) {
-            hostile[k] = (uint8_t)(test_below(&rng, 2) ? test_below(&rng, 12)
-                                                       : test_next(&rng));
+            hostile[k] =
+                (uint8_t)(test_below(&rng, 2) ? test_below(&rng, 12) : test_next(&rng));
         }
         check_decoding(&s, hostile, size, &again);
         size = test_below(&rng, bytes.size + 1); /* cut, then one byte changed */
@@ -397,7 +401,8 @@ plain_pick(const char *name, const data *d, uint32_t group)
         }
         else if (!a.null && !is_nan(&v)) {
             int order = la_value_compare(&v, &a.value);
-            wins = is_nan(&a.value) || (strcmp(name, "min") == 0 ? order < 0 : order > 0);
+            wins =
+                is_nan(&a.value) || (strcmp(name, "min") == 0 ? order < 0 : order > 0);
         }
         if (wins) {
             a = (answer){.value = v};
@@ -480,11 +485,12 @@ check_finish(const la_agg_kind *kind, const data *d, la_type type, la_type resul
             continue;
         }
         a.value.type = a.value.type == LA_T_CAT ? LA_T_STR : a.value.type;
-        CHECK_MSG(found.null == a.null && overflow[g] == a.overflow &&
-                      (a.null || la_value_compare(&found, &a.value) == 0),
-                  "%s of type %d, group %u: null %d (%d), overflow %d (%d), %lld (%lld)",
-                  kind->name, type, g, found.null, a.null, overflow[g], a.overflow,
-                  (long long)found.i64, (long long)a.value.i64);
+        CHECK_MSG(
+            found.null == a.null && overflow[g] == a.overflow &&
+                (a.null || la_value_compare(&found, &a.value) == 0),
+            "%s of type %d, group %u: null %d (%d), overflow %d (%d), %lld (%lld)",
+            kind->name, type, g, found.null, a.null, overflow[g], a.overflow,
+            (long long)found.i64, (long long)a.value.i64);
     }
     states_fini(&s);
     la_buf_fini(&heap);
@@ -533,7 +539,8 @@ every_aggregate_keeps_the_laws(void)
             la_type result;
             uint8_t scale;
             la_error err;
-            bool takes = kinds[k]->type((la_type)type, 2, &result, &scale, &err) == LA_OK;
+            bool takes =
+                kinds[k]->type((la_type)type, 2, &result, &scale, &err) == LA_OK;
             if (!takes || type == LA_T_JSON) {
                 CHECK_MSG(takes || (err.status == LA_TYPE && err.message[0] != '\0'),
                           "%s of %d", kinds[k]->name, type);
@@ -585,7 +592,8 @@ sets_count_through_all_forms(void)
                 d->values[i] = x * (round % 5 == 4 ? UINT64_C(1) << 43 : 1) -
                                (round % 2 ? 500000 : 0);
             }
-            CHECK_OK(fold_rows(test_below(&rng, 3) ? &s : &half, d, 0, ROWS, &err), &err);
+            CHECK_OK(fold_rows(test_below(&rng, 3) ? &s : &half, d, 0, ROWS, &err),
+                     &err);
         }
         CHECK_OK(merge_all(&half, &s, &err), &err);
         CHECK_OK(merge_all(&s, &half, &err), &err);
@@ -595,7 +603,8 @@ sets_count_through_all_forms(void)
         encode(&half, &b);
         check_bytes(&a, &b, &s, "both ways");
         int64_t count;
-        CHECK_OK(kind->finish(&s.context, s.at, 0, &count, NULL, NULL, NULL, &err), &err);
+        CHECK_OK(kind->finish(&s.context, s.at, 0, &count, NULL, NULL, NULL, &err),
+                 &err);
         CHECK_EQ(count, expected);
         states_fini(&s);
         states_fini(&half);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exact sums against plain big integers: bytes and rounding depend on the multiset alone. */
+/* Exact sums against plain big integers: bytes and rounding depend on the multiset
+ * alone. */
 #include "fold/exact.h"
 
 #include <math.h>
@@ -7,7 +8,8 @@
 #include "fault_env.h"
 #include "test.h"
 
-/* A reference: two's complement of 2,304 bits in 32-bit pieces, written to be obvious. */
+/* A reference: two's complement of 2,304 bits in 32-bit pieces, written to be
+ * obvious. */
 #define PIECES 72
 
 typedef struct big {
@@ -152,7 +154,8 @@ any_double(int kind)
         return x;
     }
     case 6: /* powers of two */
-        return ldexp(test_below(&rng, 2) ? 1.0 : -1.0, (int)test_below(&rng, 2000) - 1000);
+        return ldexp(test_below(&rng, 2) ? 1.0 : -1.0,
+                     (int)test_below(&rng, 2000) - 1000);
     default:
         return test_below(&rng, 4) == 0 ? any_double((int)test_below(&rng, 7))
                                         : ldexp((double)(bits >> 12), -40);
@@ -207,7 +210,8 @@ sums_match_big_integers(void)
     for (int round = 0; round < 1500; round++) {
         int kind = round % 8, count = 1 + (int)test_below(&rng, VALUES);
         big reference = {{0}};
-        la_exact one = {0, 0, NULL, 0}, many = one, parts[5] = {one, one, one, one, one};
+        la_exact one = {0, 0, NULL, 0}, many = one,
+                 parts[5] = {one, one, one, one, one};
         la_exact merged = one;
         for (int i = 0; i < count; i++) {
             x[i] = any_double(kind);
@@ -224,8 +228,14 @@ sums_match_big_integers(void)
         check_equal_bytes(&one, &many);
         check_equal_bytes(&one, &merged);
         check_same(la_exact_round(&one, 1), big_round(reference, 1), "sum");
-        uint64_t divisors[] = {2, 3, 7, (uint64_t)count, 1000003, UINT64_MAX,
-                               test_next(&rng) | 1, UINT64_C(1) << 63};
+        uint64_t divisors[] = {2,
+                               3,
+                               7,
+                               (uint64_t)count,
+                               1000003,
+                               UINT64_MAX,
+                               test_next(&rng) | 1,
+                               UINT64_C(1) << 63};
         for (size_t d = 0; d < sizeof divisors / sizeof divisors[0]; d++) {
             check_same(la_exact_round(&merged, divisors[d]),
                        big_round(reference, divisors[d]), "mean");
@@ -253,13 +263,15 @@ sum_of(const double *x, size_t count, uint64_t divisor)
     la_exact_fini(&many, env);
     return result;
 }
-#define SUM(divisor, ...)                                                                \
-    sum_of((const double[]){__VA_ARGS__}, sizeof((const double[]){__VA_ARGS__}) / 8, divisor)
+#define SUM(divisor, ...)                                                              \
+    sum_of((const double[]){__VA_ARGS__}, sizeof((const double[]){__VA_ARGS__}) / 8,   \
+           divisor)
 
 static void
 known_sums(void)
 {
-    check_same(SUM(1, 0.1, 0.2, 0.3, -0.6), 0.1 / 0.1 * 2.7755575615628914e-17, "tenths");
+    check_same(SUM(1, 0.1, 0.2, 0.3, -0.6), 0.1 / 0.1 * 2.7755575615628914e-17,
+               "tenths");
     check_same(SUM(1, 1e308, 1e308, -1e308), 1e308, "fsum raises here");
     check_same(SUM(1, 1e308, 1e308), INFINITY, "beyond range");
     check_same(SUM(2, 1.7e308, 1.7e308), 1.7e308, "a mean within range");
@@ -328,8 +340,9 @@ hostile_bytes_are_refused_or_canonical(void)
         uint8_t bytes[64];
         size_t size = test_below(&rng, sizeof bytes);
         for (size_t i = 0; i < size; i++) {
-            bytes[i] = (uint8_t)(i == 0 || test_below(&rng, 3) == 0 ? test_below(&rng, 40)
-                                                                   : test_next(&rng));
+            bytes[i] =
+                (uint8_t)(i == 0 || test_below(&rng, 3) == 0 ? test_below(&rng, 40)
+                                                             : test_next(&rng));
         }
         if (size > 0 && test_below(&rng, 2)) { /* nearly right */
             bytes[0] = (uint8_t)(16 | test_below(&rng, 2) << 3);
@@ -386,7 +399,8 @@ ratios_round_once(void)
         uint64_t d = test_next(&rng) >> (11 + test_below(&rng, 50)) | 1;
         /* Both exact doubles: one division rounds once. */
         int64_t n = a >> 11;
-        check_same(la_i128_ratio(n, d, 0), n == 0 ? 0.0 : (double)n / (double)d, "ratio");
+        check_same(la_i128_ratio(n, d, 0), n == 0 ? 0.0 : (double)n / (double)d,
+                   "ratio");
         check_same(la_i128_ratio(n, 1, 5), n == 0 ? 0.0 : (double)n / 1e5, "scale");
     }
     __int128 top = ((__int128)1 << 126) - 1 + ((__int128)1 << 126);

@@ -1,22 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folds of random plans over random chunks: whatever the chunks, splits, orders of merging and
- * ways through bytes, the sorted (key, state) bytes are the same; rolling up a fold is folding
- * with fewer keys; every row is in one class; budgets and failing allocations are reported. */
+/* Folds of random plans over random chunks: whatever the chunks, splits, orders of
+ * merging and ways through bytes, the sorted (key, state) bytes are the same; rolling
+ * up a fold is folding with fewer keys; every row is in one class; budgets and failing
+ * allocations are reported. */
 #include "fold/fold.h"
 
 #include "base/error.h"
 #include "fault_env.h"
 #include "test.h"
 
-enum { COL_TS, COL_PRODUCT, COL_COUNTRY, COL_NAME, COL_USER, COL_QTY, COL_PRICE, COL_COST,
-       COL_DAY, COL_FLAG, COL_BIG };
+enum {
+    COL_TS,
+    COL_PRODUCT,
+    COL_COUNTRY,
+    COL_NAME,
+    COL_USER,
+    COL_QTY,
+    COL_PRICE,
+    COL_COST,
+    COL_DAY,
+    COL_FLAG,
+    COL_BIG
+};
 
 static const la_field fields[] = {
-    {"ts", LA_T_TIME, 0, false},      {"product", LA_T_CAT, 0, true},
-    {"country", LA_T_CAT, 0, false},  {"name", LA_T_STR, 0, true},
-    {"user", LA_T_I64, 0, true},      {"qty", LA_T_I32, 0, false},
-    {"price", LA_T_F64, 0, true},     {"cost", LA_T_DECIMAL, 2, true},
-    {"day", LA_T_DATE, 0, false},     {"flag", LA_T_BOOL, 0, true},
+    {"ts", LA_T_TIME, 0, false},     {"product", LA_T_CAT, 0, true},
+    {"country", LA_T_CAT, 0, false}, {"name", LA_T_STR, 0, true},
+    {"user", LA_T_I64, 0, true},     {"qty", LA_T_I32, 0, false},
+    {"price", LA_T_F64, 0, true},    {"cost", LA_T_DECIMAL, 2, true},
+    {"day", LA_T_DATE, 0, false},    {"flag", LA_T_BOOL, 0, true},
     {"big", LA_T_U64, 0, false},
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
@@ -108,16 +120,20 @@ random_chunk(const world *w, uint64_t position, uint32_t rows, bool verdicts)
             (uint32_t)(test_below(&rng, 3) ? 0 : test_below(&rng, 40));
         ((int64_t *)la_chunk_data(chunk, COL_USER))[i] =
             (int64_t)(test_below(&rng, w->spread) * (w->spread % 3 ? 1 : 1000003)) - 5;
-        ((int32_t *)la_chunk_data(chunk, COL_QTY))[i] = (int32_t)test_below(&rng, 9) - 2;
+        ((int32_t *)la_chunk_data(chunk, COL_QTY))[i] =
+            (int32_t)test_below(&rng, 9) - 2;
         ((double *)la_chunk_data(chunk, COL_PRICE))[i] = random_price();
-        ((int64_t *)la_chunk_data(chunk, COL_COST))[i] = (int64_t)test_below(&rng, 5000);
-        ((int32_t *)la_chunk_data(chunk, COL_DAY))[i] = (int32_t)test_below(&rng, 30) - 9;
+        ((int64_t *)la_chunk_data(chunk, COL_COST))[i] =
+            (int64_t)test_below(&rng, 5000);
+        ((int32_t *)la_chunk_data(chunk, COL_DAY))[i] =
+            (int32_t)test_below(&rng, 30) - 9;
         ((uint8_t *)la_chunk_data(chunk, COL_FLAG))[i] = (uint8_t)test_below(&rng, 2);
         ((uint64_t *)la_chunk_data(chunk, COL_BIG))[i] =
             test_below(&rng, 9) ? test_below(&rng, 100) : test_next(&rng);
         uint32_t size = (uint32_t)test_below(&rng, 6);
         for (uint32_t k = 0; k < size; k++) {
-            heap[used++] = (char)(test_below(&rng, 30) ? 'a' + (int)test_below(&rng, 2) : 0);
+            heap[used++] =
+                (char)(test_below(&rng, 30) ? 'a' + (int)test_below(&rng, 2) : 0);
         }
         la_chunk_offsets(chunk, COL_NAME)[i + 1] = used;
         for (uint32_t c = 0; c < FIELDS && nulls; c++) {
@@ -130,7 +146,8 @@ random_chunk(const world *w, uint64_t position, uint32_t rows, bool verdicts)
         void *kept;
         CHECK_OK(la_chunk_keep(chunk, rows, &kept, &err), &err);
         for (uint32_t i = 0; i < rows; i++) {
-            ((uint8_t *)kept)[i] = (uint8_t)(test_below(&rng, 4) ? 0 : test_below(&rng, 8));
+            ((uint8_t *)kept)[i] =
+                (uint8_t)(test_below(&rng, 4) ? 0 : test_below(&rng, 8));
         }
         chunk->verdicts = kept;
     }
@@ -149,9 +166,15 @@ find(void *ctx, const char *log, const la_schema **schema, int32_t *time_column,
 }
 
 static const char *const key_texts[] = {
-    "[\"col\",\"product\"]", "[\"col\",\"country\"]", "[\"col\",\"name\"]",
-    "[\"col\",\"user\"]",    "[\"col\",\"price\"]",   "[\"col\",\"day\"]",
-    "[\"col\",\"flag\"]",    "[\"col\",\"big\"]",     "[\"col\",\"cost\"]",
+    "[\"col\",\"product\"]",
+    "[\"col\",\"country\"]",
+    "[\"col\",\"name\"]",
+    "[\"col\",\"user\"]",
+    "[\"col\",\"price\"]",
+    "[\"col\",\"day\"]",
+    "[\"col\",\"flag\"]",
+    "[\"col\",\"big\"]",
+    "[\"col\",\"cost\"]",
     "[\"lit\",\"str\",\"all\"]",
     "[\"mod\",[\"col\",\"user\"],[\"col\",\"qty\"]]", /* fails where qty is 0 */
 };
@@ -163,12 +186,17 @@ static const char *const window_texts[] = {
     "{\"kind\":\"calendar\",\"unit\":\"month\",\"count\":2,\"tz\":\"UTC\"}",
 };
 static const char *const where_texts[] = {
-    "null", "null", "[\"gt\",[\"col\",\"price\"],[\"lit\",\"f64\",20]]",
+    "null",
+    "null",
+    "[\"gt\",[\"col\",\"price\"],[\"lit\",\"f64\",20]]",
     "[\"col\",\"flag\"]",
     "[\"ne\",[\"floordiv\",[\"lit\",\"i32\",7],[\"col\",\"qty\"]],[\"lit\",\"i32\",3]]",
 };
 static const char *const filter_texts[] = {
-    "null", "null", "null", "[\"is_not_null\",[\"col\",\"flag\"]]",
+    "null",
+    "null",
+    "null",
+    "[\"is_not_null\",[\"col\",\"flag\"]]",
     "[\"gt\",[\"col\",\"qty\"],[\"lit\",\"i32\",0]]",
 };
 static const char *const agg_texts[] = {
@@ -220,8 +248,8 @@ random_parts(parts *p)
     for (uint32_t a = 0; a < count; a++) {
         const char *agg = PICK(agg_texts), *filter = PICK(filter_texts);
         used += (size_t)snprintf(p->aggs + used, sizeof p->aggs - used,
-                                 "%s{\"name\":\"a%u\",%s,\"filter\":%s}", a ? "," : "", a,
-                                 agg, filter);
+                                 "%s{\"name\":\"a%u\",%s,\"filter\":%s}", a ? "," : "",
+                                 a, agg, filter);
     }
 }
 
@@ -252,7 +280,6 @@ plan_of(const world *w, const parts *p, const uint8_t *keep, const char *window)
 }
 
 /* --------------------------------------------------------------- the contents */
-
 
 /* All groups as (sizes, key bytes, state bytes), in order; the order is checked too. */
 static void
@@ -298,10 +325,11 @@ check_contents(const la_fold *fold, const la_buf *expected, const char *law)
     la_buf found;
     la_buf_init(&found, la_env_system());
     contents(fold, &found);
-    CHECK_MSG(found.size == expected->size &&
-                  (found.size == 0 || memcmp(found.data, expected->data, found.size) == 0),
-              "%s: %zu bytes, %zu expected; plan %s", law, found.size, expected->size,
-              la_fold_plan(fold)->canonical);
+    CHECK_MSG(
+        found.size == expected->size &&
+            (found.size == 0 || memcmp(found.data, expected->data, found.size) == 0),
+        "%s: %zu bytes, %zu expected; plan %s", law, found.size, expected->size,
+        la_fold_plan(fold)->canonical);
     la_buf_fini(&found);
 }
 
@@ -309,8 +337,8 @@ static void
 check_counts(const la_fold *fold, const la_counts *expected, uint64_t rows)
 {
     const la_counts *c = la_fold_counts(fold);
-    CHECK_EQ(c->counted + c->filtered + c->failed + c->late + c->duplicate + c->retracted +
-                 c->quarantined + c->erased,
+    CHECK_EQ(c->counted + c->filtered + c->failed + c->late + c->duplicate +
+                 c->retracted + c->quarantined + c->erased,
              rows);
     uint64_t failed = 0;
     for (int r = 0; r < LA_REASON_COUNT; r++) {
@@ -331,7 +359,8 @@ new_fold(la_plan *plan)
     return fold;
 }
 
-/* A fold from the bytes in `from` (contents), every other group in two halves of itself. */
+/* A fold from the bytes in `from` (contents), every other group in two halves of
+ * itself. */
 static la_fold *
 fold_of_bytes(la_plan *plan, const la_buf *from)
 {
@@ -419,7 +448,8 @@ any_split_gives_the_same_bytes(void)
         world_init(&w, la_env_system());
         random_parts(&p);
         la_plan *plan = plan_of(&w, &p, NULL, NULL);
-        la_fold *whole = new_fold(plan), *sliced = new_fold(plan), *merged = new_fold(plan);
+        la_fold *whole = new_fold(plan), *sliced = new_fold(plan),
+                *merged = new_fold(plan);
         la_buf_init(&expected, la_env_system());
         for (uint32_t c = 0; c < CHUNKS; c++) {
             chunks[c] = random_chunk(&w, 100 + rows,
@@ -440,7 +470,8 @@ any_split_gives_the_same_bytes(void)
         for (uint32_t left = CHUNKS; left > 0; left--) {
             uint32_t at = (uint32_t)test_below(&rng, left);
             la_fold *from = folds[at];
-            la_fold *into = left > 1 && test_below(&rng, 2) ? folds[(at + 1) % left] : merged;
+            la_fold *into =
+                left > 1 && test_below(&rng, 2) ? folds[(at + 1) % left] : merged;
             CHECK_OK(la_fold_merge(into, from, &err), &err);
             la_fold_free(from);
             folds[at] = folds[left - 1];
@@ -473,7 +504,8 @@ static const char *
 coarser(const char *window)
 {
     static const char *const wider[] = {
-        "null", "{\"kind\":\"tumbling\",\"size_us\":7200000000,\"origin_us\":3660000000}",
+        "null",
+        "{\"kind\":\"tumbling\",\"size_us\":7200000000,\"origin_us\":3660000000}",
         "{\"kind\":\"calendar\",\"unit\":\"month\",\"count\":1,\"tz\":\"UTC\"}",
         "{\"kind\":\"calendar\",\"unit\":\"week\",\"count\":3,\"tz\":\"UTC\"}",
         "{\"kind\":\"calendar\",\"unit\":\"year\",\"count\":1,\"tz\":\"UTC\"}",
@@ -502,11 +534,13 @@ rolling_up_is_folding_with_fewer_keys(void)
         world_init(&w, la_env_system());
         random_parts(&p);
         for (uint32_t k = 0; k < p.key_count; k++) {
-            /* A dropped key must not be one that fails: its failing rows would come back. */
+            /* A dropped key must not be one that fails: its failing rows would come
+             * back. */
             keep[k] = test_below(&rng, 2) || p.keys[k] == COUNT(key_texts) - 1;
         }
         const char *wider = coarser(p.window);
-        la_plan *fine = plan_of(&w, &p, NULL, NULL), *coarse = plan_of(&w, &p, keep, wider);
+        la_plan *fine = plan_of(&w, &p, NULL, NULL),
+                *coarse = plan_of(&w, &p, keep, wider);
         window = coarse->window;
         la_fold *from = new_fold(fine), *direct = new_fold(coarse);
         for (uint32_t c = 0; c < 3; c++) {
@@ -586,9 +620,10 @@ classes_are_counted_in_order(void)
     CHECK(la_fold_exact(fold, 0, 1, &value, &scale) && value == 3 && scale == 0);
     la_fold_free(fold);
     la_plan_release(plan);
-    plan = plan_text(&w, "{\"v\":1,\"logs\":[\"o\"],\"on_error\":\"stop\",\"aggs\":["
-                         "{\"name\":\"s\",\"fn\":\"sum\",\"arg\":[\"mod\",[\"lit\",\"i32\",12],"
-                         "[\"col\",\"qty\"]]}]}");
+    plan = plan_text(
+        &w, "{\"v\":1,\"logs\":[\"o\"],\"on_error\":\"stop\",\"aggs\":["
+            "{\"name\":\"s\",\"fn\":\"sum\",\"arg\":[\"mod\",[\"lit\",\"i32\",12],"
+            "[\"col\",\"qty\"]]}]}");
     fold = new_fold(plan);
     CHECK_STATUS(la_fold_chunk(fold, chunk, &err), LA_EVALUATION, &err);
     CHECK_EQ(err.position, 501);
@@ -604,9 +639,9 @@ an_overflow_marks_its_cell_alone(void)
     world w;
     la_error err;
     world_init(&w, la_env_system());
-    la_plan *plan =
-        plan_text(&w, "{\"v\":1,\"logs\":[\"o\"],\"by\":[[\"c\",[\"col\",\"qty\"]]],"
-                      "\"aggs\":[{\"name\":\"s\",\"fn\":\"sum\",\"arg\":[\"col\",\"big\"]}]}");
+    la_plan *plan = plan_text(
+        &w, "{\"v\":1,\"logs\":[\"o\"],\"by\":[[\"c\",[\"col\",\"qty\"]]],"
+            "\"aggs\":[{\"name\":\"s\",\"fn\":\"sum\",\"arg\":[\"col\",\"big\"]}]}");
     la_chunk *chunk = random_chunk(&w, 0, 4, false), *out;
     static const int32_t qty[] = {1, 2, 1, 2};
     static const uint64_t big[] = {UINT64_MAX, 5, 2, 6};
@@ -655,7 +690,8 @@ budgets_are_kept(void)
             la_chunk_free(chunk);
         }
         CHECK_STATUS(status, LA_BUDGET, &err);
-        CHECK(strstr(err.message, "groups") != NULL && strstr(err.hint, "memory=") != NULL);
+        CHECK(strstr(err.message, "groups") != NULL &&
+              strstr(err.hint, "memory=") != NULL);
         CHECK(la_fold_memory(fold) < budget + budget / 2);
         la_fold_free(fold);
         la_plan_release(plan);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An aggregate is a table of functions. Batch and speed contain no arithmetic: both drive
- * fold/fold.h, which drives these. States of one aggregate stand in one array, `size` bytes
- * each; a state may own heap memory (fini frees it), counted by the context. A state may be
- * moved in memory, and all-zero bytes are nothing special: init makes it. */
+/* An aggregate is a table of functions. Batch and speed contain no arithmetic: both
+ * drive fold/fold.h, which drives these. States of one aggregate stand in one array,
+ * `size` bytes each; a state may own heap memory (fini frees it), counted by the
+ * context. A state may be moved in memory, and all-zero bytes are nothing special: init
+ * makes it. */
 #ifndef LA_FOLD_AGG_H
 #define LA_FOLD_AGG_H
 
@@ -26,8 +27,8 @@ typedef struct la_agg_rows {
     uint64_t position;    /* of row index 0 */
     uint32_t log;         /* place in the view's declaration */
     bool single;          /* every row folds into one group (groups still hold it) */
-    /* Every row's group lies in [group_low, group_low + group_span): where the span is small,
-     * sums can be taken in local memory first. 0: not known. */
+    /* Every row's group lies in [group_low, group_low + group_span): where the span is
+     * small, sums can be taken in local memory first. 0: not known. */
     uint32_t group_low, group_span;
 } la_agg_rows;
 
@@ -48,11 +49,13 @@ typedef struct la_agg_kind {
                                      const void *from, la_error *err);
     /* Canonical: depends on the rows folded alone. */
     void (*encode)(const la_agg_context *context, const void *state, la_buf *to);
-    /* Into an inited state, from what encode wrote: bytes that are not canonical are refused.
-     * false: damaged or out of memory; the state may be finied, nothing else. */
+    /* Into an inited state, from what encode wrote: bytes that are not canonical are
+     * refused. false: damaged or out of memory; the state may be finied, nothing
+     * else. */
     bool (*decode)(const la_agg_context *context, void *state, la_bytes *from);
-    /* Writes row `row` of a result column: null -> valid[row] = 0; does not fit -> null and
-     * overflow[row] = 1. Text results go through `heap` (offsets[row + 1] = heap size). */
+    /* Writes row `row` of a result column: null -> valid[row] = 0; does not fit -> null
+     * and overflow[row] = 1. Text results go through `heap` (offsets[row + 1] = heap
+     * size). */
     LA_MUST_CHECK la_status (*finish)(const la_agg_context *context, const void *state,
                                       uint32_t row, void *data, uint8_t *valid,
                                       uint8_t *overflow, la_buf *heap, la_error *err);

@@ -17,7 +17,8 @@ len_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale, la_err
 }
 
 static la_status
-count_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale, la_error *err)
+count_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale,
+           la_error *err)
 {
     if (arg == LA_T_NULL || arg >= LA_T_COUNT) {
         return la_agg_refuse("a count", "a column of any type", arg, arg_scale, err);
@@ -50,8 +51,8 @@ count_fini(const la_agg_context *context, void *state)
 
 #define SPAN_MAX 512u
 
-/* Few groups: four counters each, so that neighbours in one group need not wait for each
- * other; about 0.5 ns a row. */
+/* Few groups: four counters each, so that neighbours in one group need not wait for
+ * each other; about 0.5 ns a row. */
 static void
 count_few(uint64_t *states, const uint32_t *groups, uint32_t low, uint32_t span,
           uint32_t count)
@@ -69,8 +70,8 @@ count_few(uint64_t *states, const uint32_t *groups, uint32_t low, uint32_t span,
         counters[groups[i] - low][0]++;
     }
     for (uint32_t g = 0; g < span; g++) {
-        states[low + g] += (uint64_t)counters[g][0] + counters[g][1] + counters[g][2] +
-                           counters[g][3];
+        states[low + g] +=
+            (uint64_t)counters[g][0] + counters[g][1] + counters[g][2] + counters[g][3];
     }
 }
 
@@ -90,7 +91,7 @@ count_rows(uint64_t *states, const uint32_t *rows, uint32_t count,
     }
     const uint32_t *groups = la_gather_groups(update, rows, count, room);
     if (update->group_span != 0 && update->group_span <= SPAN_MAX &&
-             count >= 2 * update->group_span) {
+        count >= 2 * update->group_span) {
         count_few(states, groups, update->group_low, update->group_span, count);
     }
     else {
@@ -195,13 +196,13 @@ count_exact(const la_agg_context *context, const void *state, __int128 *value)
     return true;
 }
 
-#define COUNT_KIND(kind_name, has_arg, type_function, update_function)                   \
-    {                                                                                    \
-        .name = kind_name, .semantics = 1, .takes_arg = has_arg, .order_free = true,     \
-        .type = type_function, .size = count_size, .init = count_init,                   \
-        .fini = count_fini, .update = update_function, .merge = count_merge,             \
-        .encode = count_encode, .decode = count_decode, .finish = count_finish,          \
-        .exact = count_exact                                                             \
+#define COUNT_KIND(kind_name, has_arg, type_function, update_function)                 \
+    {                                                                                  \
+        .name = kind_name, .semantics = 1, .takes_arg = has_arg, .order_free = true,   \
+        .type = type_function, .size = count_size, .init = count_init,                 \
+        .fini = count_fini, .update = update_function, .merge = count_merge,           \
+        .encode = count_encode, .decode = count_decode, .finish = count_finish,        \
+        .exact = count_exact                                                           \
     }
 
 const la_agg_kind la_agg_len = COUNT_KIND("len", false, len_type, len_update);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* first and last: the value of the least / greatest (event time, log, position) among rows
- * that are not null. The order is total (semantics 17), so merging commutes and nothing
- * depends on the order of arrival; a log without event time orders by position alone, and a
- * null time comes before all others. */
+/* first and last: the value of the least / greatest (event time, log, position) among
+ * rows that are not null. The order is total (semantics 17), so merging commutes and
+ * nothing depends on the order of arrival; a log without event time orders by position
+ * alone, and a null time comes before all others. */
 #include "base/error.h"
 #include "fold/kernel.h"
 #include "fold/registry.h"
@@ -20,7 +20,8 @@ typedef struct pick {
 } pick;
 
 static la_status
-pick_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale, la_error *err)
+pick_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale,
+          la_error *err)
 {
     if (arg == LA_T_NULL || arg >= LA_T_JSON) {
         return la_agg_refuse("a first or last", "a column of any stored type", arg,
@@ -59,9 +60,9 @@ wins(const pick *state, bool is_last, int64_t time, uint32_t log, uint64_t posit
     if (!state->seen) {
         return true;
     }
-    bool before = time != state->time
-                      ? time < state->time
-                      : log != state->log ? log < state->log : position < state->position;
+    bool before = time != state->time ? time < state->time
+                  : log != state->log ? log < state->log
+                                      : position < state->position;
     return before != is_last;
 }
 
@@ -112,7 +113,8 @@ pick_update(const la_agg_context *context, char *states, const la_agg_rows *upda
         if (text) {
             size_t length;
             const char *at = la_load_text(update->arg, row, &length);
-            la_status status = la_owned_text_set(context, &state->text, at, length, err);
+            la_status status =
+                la_owned_text_set(context, &state->text, at, length, err);
             if (status != LA_OK) {
                 return status;
             }

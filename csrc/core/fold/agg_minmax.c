@@ -8,8 +8,8 @@
  *   i64, u64, time                       | rank | seen |        16 bytes
  *   str, cat                             | la_owned_text |      16 bytes
  *
- * No rank of the first line's types is RANK_NAN or RANK_NONE; those of the second use all 64
- * bits, and need a flag. */
+ * No rank of the first line's types is RANK_NAN or RANK_NONE; those of the second use
+ * all 64 bits, and need a flag. */
 #include "base/error.h"
 #include "fold/kernel.h"
 #include "fold/registry.h"
@@ -56,11 +56,12 @@ word_of_rank(la_type type, bool is_max, uint64_t rank)
 }
 
 static la_status
-minmax_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale, la_error *err)
+minmax_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale,
+            la_error *err)
 {
     if (arg == LA_T_NULL || arg >= LA_T_JSON || arg == LA_T_BYTES) {
-        return la_agg_refuse("a min or max", "bool, numbers, time, date, str and cat", arg,
-                             arg_scale, err);
+        return la_agg_refuse("a min or max", "bool, numbers, time, date, str and cat",
+                             arg, arg_scale, err);
     }
     *result = arg == LA_T_CAT ? LA_T_STR : arg;
     *scale = arg == LA_T_DECIMAL ? arg_scale : 0;
@@ -138,8 +139,8 @@ rank_rows(la_type type, bool is_max, void *states, const uint32_t *rows, uint32_
 
 /* About 1 ns a row and the table's access. */
 LA_INLINE void
-rank_update(la_type type, bool is_max, void *states, const uint32_t *rows, uint32_t count,
-            const la_agg_rows *update)
+rank_update(la_type type, bool is_max, void *states, const uint32_t *rows,
+            uint32_t count, const la_agg_rows *update)
 {
     if (rows == NULL) {
         rank_rows(type, is_max, states, NULL, count, update);
@@ -150,8 +151,8 @@ rank_update(la_type type, bool is_max, void *states, const uint32_t *rows, uint3
 }
 
 static la_status
-text_offer(const la_agg_context *context, la_owned_text *best, const char *at, size_t size,
-           bool is_max, la_error *err)
+text_offer(const la_agg_context *context, la_owned_text *best, const char *at,
+           size_t size, bool is_max, la_error *err)
 {
     if (best->at != NULL) {
         int order = la_text_compare(at, size, best->at, best->size);
@@ -170,8 +171,8 @@ text_update(const la_agg_context *context, la_owned_text *states, const uint32_t
         uint32_t row = rows != NULL ? rows[i] : i;
         size_t size;
         const char *at = la_load_text(update->arg, row, &size);
-        la_status status = text_offer(context, &states[update->groups[row]], at, size,
-                                      is_max, err);
+        la_status status =
+            text_offer(context, &states[update->groups[row]], at, size, is_max, err);
         if (status != LA_OK) {
             return status;
         }
@@ -289,7 +290,8 @@ minmax_encode(const la_agg_context *context, const void *state, bool is_max, la_
     }
     else if (has) {
         uint64_t rank = *(const uint64_t *)state;
-        la_word_put(context->arg_type, word_of_rank(context->arg_type, is_max, rank), to);
+        la_word_put(context->arg_type, word_of_rank(context->arg_type, is_max, rank),
+                    to);
     }
 }
 
@@ -347,8 +349,8 @@ max_decode(const la_agg_context *context, void *state, la_bytes *from)
 /* ------------------------------------------------------------------ finish */
 
 static la_status
-minmax_finish(const la_agg_context *context, const void *state, bool is_max, uint32_t row,
-              void *data, uint8_t *valid, la_buf *heap, la_error *err)
+minmax_finish(const la_agg_context *context, const void *state, bool is_max,
+              uint32_t row, void *data, uint8_t *valid, la_buf *heap, la_error *err)
 {
     bool has = has_value(context, state);
     valid[row] = has;

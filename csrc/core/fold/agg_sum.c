@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sum and mean. Integers and decimals in 128 bits, floats exactly (fold/exact.h): neither can
- * overflow on the way (semantics 22, 23), so the result type is looked at in finish alone.
+/* sum and mean. Integers and decimals in 128 bits, floats exactly (fold/exact.h):
+ * neither can overflow on the way (semantics 22, 23), so the result type is looked at
+ * in finish alone.
  *
  *   sum, mean of integers   | lo | hi | count |            24 bytes
  *   sum of floats           | la_exact |                   32 bytes
@@ -69,7 +70,8 @@ sum_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale, la_err
 }
 
 static la_status
-mean_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale, la_error *err)
+mean_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale,
+          la_error *err)
 {
     la_type summed;
     uint8_t summed_scale;
@@ -141,8 +143,8 @@ int_total(la_type type, const void *data, const uint32_t *rows, uint32_t count)
 
 #define SPAN_MAX 256u
 
-/* Two sums a group, so that neighbours in one group need not wait for each other: of values,
- * or of their halves where those are 64 bits wide. */
+/* Two sums a group, so that neighbours in one group need not wait for each other: of
+ * values, or of their halves where those are 64 bits wide. */
 typedef struct int_lanes {
     int64_t low[2], high[2];
     uint32_t count[2];
@@ -233,8 +235,8 @@ float_add_slow(const la_agg_context *context, la_exact *sum, double x, la_error 
     return LA_OK;
 }
 
-/* Rows one by one, from `from` on: about 2 ns each and the table's access. `size` is that of a
- * state: 32 or 40. */
+/* Rows one by one, from `from` on: about 2 ns each and the table's access. `size` is
+ * that of a state: 32 or 40. */
 LA_INLINE la_status
 float_rows(const la_agg_context *context, char *states, size_t size, const double *x,
            const uint32_t *groups, uint32_t from, uint32_t count, la_error *err)
@@ -258,8 +260,8 @@ float_rows(const la_agg_context *context, char *states, size_t size, const doubl
 }
 
 static la_status
-float_total(const la_agg_context *context, la_exact *sum, const double *x, uint32_t count,
-            la_error *err)
+float_total(const la_agg_context *context, la_exact *sum, const double *x,
+            uint32_t count, la_error *err)
 {
     size_t before = la_exact_heap(sum);
     bool added = la_exact_add_many(sum, x, count, context->env);
@@ -275,8 +277,8 @@ float_groups(const la_agg_context *context, char *states, size_t size, const dou
     uint32_t span = update->group_span, added = 0;
 
     if (span != 0 && span <= LA_EXACT_GROUPS_MAX && count >= 4 * span) {
-        added = la_exact_add_groups(states, size, groups, update->group_low, span, x, count,
-                                    context->heap_used, context->env);
+        added = la_exact_add_groups(states, size, groups, update->group_low, span, x,
+                                    count, context->heap_used, context->env);
         if (added == UINT32_MAX) {
             return la_fail_nomem(err, 0);
         }
@@ -391,7 +393,8 @@ mean_merge(const la_agg_context *context, void *into, const void *from, la_error
 static void
 int_encode(i128 value, la_buf *to)
 {
-    unsigned __int128 x = value < 0 ? -(unsigned __int128)value : (unsigned __int128)value;
+    unsigned __int128 x =
+        value < 0 ? -(unsigned __int128)value : (unsigned __int128)value;
     uint8_t bytes[16];
     uint8_t size = 0;
 

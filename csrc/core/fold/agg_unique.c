@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* n_unique: the exact set of values that are not null. Numbers are held as order words, texts
- * by their bytes; NaN is one value and -0.0 is 0.0. */
+/* n_unique: the exact set of values that are not null. Numbers are held as order words,
+ * texts by their bytes; NaN is one value and -0.0 is 0.0. */
 #include "base/error.h"
 #include "fold/kernel.h"
 #include "fold/registry.h"
@@ -8,10 +8,12 @@
 #include "fold/set.h"
 
 static la_status
-unique_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale, la_error *err)
+unique_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale,
+            la_error *err)
 {
     if (arg == LA_T_NULL || arg >= LA_T_JSON) {
-        return la_agg_refuse("n_unique", "a column of any stored type", arg, arg_scale, err);
+        return la_agg_refuse("n_unique", "a column of any stored type", arg, arg_scale,
+                             err);
     }
     *result = LA_T_I64;
     *scale = 0;
@@ -21,7 +23,8 @@ unique_type(la_type arg, uint8_t arg_scale, la_type *result, uint8_t *scale, la_
 static size_t
 unique_size(const la_agg_context *context)
 {
-    return la_type_is_text(context->arg_type) ? sizeof(la_text_set) : sizeof(la_word_set);
+    return la_type_is_text(context->arg_type) ? sizeof(la_text_set)
+                                              : sizeof(la_word_set);
 }
 
 static void
@@ -66,7 +69,8 @@ word_rows(la_type type, const la_agg_context *context, la_word_set *states,
         uint32_t row = rows != NULL ? rows[i] : i;
         uint64_t word = la_order_of(type, la_load_word(type, data, row));
         if (i + LA_PREFETCH_ROWS < count) {
-            uint32_t next = rows != NULL ? rows[i + LA_PREFETCH_ROWS] : i + LA_PREFETCH_ROWS;
+            uint32_t next =
+                rows != NULL ? rows[i + LA_PREFETCH_ROWS] : i + LA_PREFETCH_ROWS;
             la_word_set_prefetch(&states[groups[next]],
                                  la_order_of(type, la_load_word(type, data, next)));
         }
@@ -100,7 +104,8 @@ word_update(const la_agg_context *context, la_word_set *states, const uint32_t *
 
 #define RECENT 256u
 
-/* A small table of (group, code) added lately spares most of the hashing of categories. */
+/* A small table of (group, code) added lately spares most of the hashing of
+ * categories. */
 static bool
 text_update(const la_agg_context *context, la_text_set *states, const uint32_t *rows,
             uint32_t count, const la_agg_rows *update)
@@ -286,8 +291,9 @@ unique_decode(const la_agg_context *context, void *state, la_bytes *from)
     if (from->bad || count > la_bytes_left(from)) { /* a value is a byte at least */
         return false;
     }
-    return la_type_is_text(context->arg_type) ? decode_texts(context, state, count, from)
-                                              : decode_words(context, state, count, from);
+    return la_type_is_text(context->arg_type)
+               ? decode_texts(context, state, count, from)
+               : decode_words(context, state, count, from);
 }
 
 static uint64_t
@@ -298,8 +304,9 @@ unique_count(const la_agg_context *context, const void *state)
 }
 
 static la_status
-unique_finish(const la_agg_context *context, const void *state, uint32_t row, void *data,
-              uint8_t *valid, uint8_t *overflow, la_buf *heap, la_error *err)
+unique_finish(const la_agg_context *context, const void *state, uint32_t row,
+              void *data, uint8_t *valid, uint8_t *overflow, la_buf *heap,
+              la_error *err)
 {
     (void)valid;
     (void)overflow;

@@ -2,12 +2,13 @@
 /* Rows and their classes, in this order (semantics 4): erased, quarantined, duplicate,
  * retracted, filtered, failed, counted; each row is added to the first that applies.
  *
- * A row fails only by expressions that reach it (plan.md, "Failing rows"): `where` hides a row
- * from the rest, a filter hides it from its argument. So up to three kinds of programs run:
+ * A row fails only by expressions that reach it (plan.md, "Failing rows"): `where`
+ * hides a row from the rest, a filter hides it from its argument. So up to three kinds
+ * of programs run:
  *
  *   where     alone, when something behind it can fail
  *   main      keys, filters, arguments; and where, when nothing behind it can fail
- *   guarded   an argument that can fail behind a filter, over the rows the filter admits
+ *   guarded an argument that can fail behind a filter, over the rows the filter admits
  *
  * Invariants
  *  1. A plan without expressions that can fail is one program, one run a chunk.
@@ -184,8 +185,8 @@ static la_status
 make_programs(la_evaluation *e, la_expr **exprs, la_error *err)
 {
     const la_plan *plan = e->plan;
-    la_status status = la_program_new(e->env, plan->schema, exprs, e->main_count, &e->main,
-                                      err);
+    la_status status =
+        la_program_new(e->env, plan->schema, exprs, e->main_count, &e->main, err);
 
     if (status == LA_OK && e->where_at != NOWHERE && e->where_at >= e->main_count) {
         status = la_program_new(e->env, plan->schema, &exprs[e->where_at], 1, &e->where,
@@ -407,7 +408,8 @@ run_program(la_evaluation *e, la_program *program, const la_chunk *chunk,
             const uint8_t *select, uint32_t at, la_counts *counts, la_error *err)
 {
     memset(e->failed, 0, chunk->rows);
-    la_status status = la_program_run(program, chunk, select, e->failed, &e->vecs[at], err);
+    la_status status =
+        la_program_run(program, chunk, select, e->failed, &e->vecs[at], err);
     if (status == LA_OK) {
         apply_failures(e, chunk, counts);
     }
@@ -432,8 +434,8 @@ run_guarded(la_evaluation *e, const la_chunk *chunk, la_counts *counts, la_error
         for (uint32_t i = 0; i < chunk->rows; i++) {
             e->admitted[i] = (e->all_alive || e->alive[i] != 0) && is_true(filter, i);
         }
-        la_status status = run_program(e, arg->guarded, chunk, e->admitted, arg->arg,
-                                       counts, err);
+        la_status status =
+            run_program(e, arg->guarded, chunk, e->admitted, arg->arg, counts, err);
         if (status != LA_OK) {
             return status;
         }
@@ -466,13 +468,14 @@ load_times(la_evaluation *e, const la_chunk *chunk, la_counts *counts)
 static la_status
 stop(const la_evaluation *e, la_error *err)
 {
-    la_status status =
-        la_fail(err, LA_EVALUATION, "could not fold row %llu: %s",
-                (unsigned long long)e->lowest, la_reason_text((la_reason)e->lowest_reason));
+    la_status status = la_fail(err, LA_EVALUATION, "could not fold row %llu: %s",
+                               (unsigned long long)e->lowest,
+                               la_reason_text((la_reason)e->lowest_reason));
     if (err != NULL) {
         err->position = e->lowest;
     }
-    la_error_hint(err, "with on_error=\"set_aside\" such rows are counted and left out");
+    la_error_hint(err,
+                  "with on_error=\"set_aside\" such rows are counted and left out");
     return status;
 }
 
@@ -485,7 +488,8 @@ la_evaluation_run(la_evaluation *e, const la_chunk *chunk, la_counts *counts,
     e->lowest = LA_NO_POSITION;
     apply_verdicts(e, chunk, counts);
     if (e->where != NULL) {
-        status = run_program(e, e->where, chunk, selection(e), e->where_at, counts, err);
+        status =
+            run_program(e, e->where, chunk, selection(e), e->where_at, counts, err);
         if (status == LA_OK) {
             apply_where(e, chunk, counts);
         }
@@ -538,7 +542,8 @@ expand(la_evaluation *e, argument *arg, const la_vec *vec, la_error *err)
     }
     uint8_t *values = arg->values;
     uint8_t *valid = values + LA_CHUNK_ROWS * sizeof(uint64_t);
-    arg->expanded = (la_column){.type = from->type, .scale = from->scale, .data = values};
+    arg->expanded =
+        (la_column){.type = from->type, .scale = from->scale, .data = values};
     if (null) {
         arg->expanded.valid = valid; /* all 0 */
         return LA_OK;

@@ -1,74 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Exact sums of doubles.
  *
- * A finite double is m * 2^(e - 1074) with |m| < 2^53 and 0 <= e <= 2045. A sum is an integer
- * S times 2^-1074, kept in up to two pieces:
+ * A finite double is m * 2^(e - 1074) with |m| < 2^53 and 0 <= e <= 2045. A sum is an
+ * integer S times 2^-1074, kept in up to two pieces:
  *
  *      bit 2175                       anchor + 127      anchor                 0
  *       |----------- wide: 34 limbs of 64 bits, two's complement --------------|
  *                                      |---- window ----|
  *
  * Invariants
- *  1. S = wide + window * 2^anchor, each piece two's complement, each add checked: a window
- *     that would overflow or lose low bits is moved or flushed to `wide` first.
- *  2. `wide` has room for 2^64 additions of the largest double: 2098 + 64 + sign < 2176 bits.
+ *  1. S = wide + window * 2^anchor, each piece two's complement, each add checked: a
+ *     window that would overflow or lose low bits is moved or flushed to `wide` first.
+ *  2. `wide` has room for 2^64 additions of the largest double: 2098 + 64 + sign < 2176
+ *     bits.
  *  3. Where pieces stand never shows: encode and round see S and the counts of NaN and
  *     infinities alone.
  *
- * la_exact_add_many uses two int64 lanes: x = H * 2^51 + L in units of the window's bit 0, both
- * got by adding 1.5 * 2^k (the double's own rounding splits the value), both checked. After
- * Neumaier's and Collange et al., "Reproducible and accurate summation" (2015), with an
- * integer accumulator at the end, so that nothing is lost at all. */
-#include "fold/exact.h"
-
+ * la_exact_add_many uses two int64 lanes: x = H * 2^51 + L in units of the window's bit
+ * 0, both got by adding 1.5 * 2^k (the double's own rounding splits the value), both
+ * checked. After Neumaier's and Collange et al., "Reproducible and accurate summation"
+ * (2015), with an integer accumulator at the end, so that nothing is lost at all. */
+#include "fold/exact_types.h"
 #include "fold/loops.h"
 
-#define LIMBS 34u
 #define BLOCK 2048u /* lane values stay below 2^51, so that many of them fit an int64 */
 
-typedef __int128 i128;
-typedef unsigned __int128 u128;
-
 #define HIGH_UNIT ((i128)1 << 51) /* of the high lane, in units of the low one */
-
-struct la_exact_wide {
-    uint64_t limbs[LIMBS];
-    uint64_t nan, plus_inf, minus_inf;
-};
-
-/* |S|, without zero limbs at either end. count 0: zero. */
-typedef struct magnitude {
-    bool negative;
-    uint32_t first;
-    uint32_t count;
-    uint64_t limbs[LIMBS];
-} magnitude;
-
-static i128
-window_of(const la_exact *sum)
-{
-    return (i128)(((u128)sum->hi << 64) | sum->lo);
-}
-
-static void
-window_set(la_exact *sum, i128 value, uint32_t anchor)
-{
-    sum->lo = (uint64_t)(u128)value;
-    sum->hi = (uint64_t)((u128)value >> 64);
-    sum->base = anchor + LA_EXACT_BASE;
-}
-
-static uint32_t
-anchor_of(const la_exact *sum)
-{
-    return sum->base == 0 ? 0 : sum->base - LA_EXACT_BASE;
-}
-
-static u128
-absolute(i128 value)
-{
-    return value < 0 ? -(u128)value : (u128)value;
-}
 
 static uint32_t
 trailing_zeros(u128 x)
@@ -89,8 +46,8 @@ bit_length(u128 x)
 /* ----------------------------------------------------------------- adding */
 
 /* limbs += value * 2^at */
-static void
-limbs_add(uint64_t *limbs, i128 value, uint32_t at)
+void
+la_exact_limbs_add(uint64_t *limbs, i128 value, uint32_t at)
 {
     uint32_t shift = at % 64, first = at / 64;
     uint64_t lo = (uint64_t)(u128)value, hi = (uint64_t)((u128)value >> 64);
@@ -105,13 +62,13 @@ limbs_add(uint64_t *limbs, i128 value, uint32_t at)
         }
         uint64_t x = i < first + 3 ? part[i - first] : sign;
         bool over = __builtin_add_overflow(limbs[i], x, &limbs[i]);
-        carry = (bool)(over | __builtin_add_overflow(limbs[i], (uint64_t)carry,
-                                                     &limbs[i]));
+        carry =
+            (bool)(over | __builtin_add_overflow(limbs[i], (uint64_t)carry, &limbs[i]));
     }
 }
 
-static bool
-make_wide(la_exact *sum, const la_env *env)
+bool
+la_exact_make_wide(la_exact *sum, const la_env *env)
 {
     if (sum->wide == NULL) {
         sum->wide = la_calloc(env, 1, sizeof *sum->wide);
@@ -119,10 +76,11 @@ make_wide(la_exact *sum, const la_env *env)
     return sum->wide != NULL;
 }
 
-/* The window for a first value: room below for smaller ones, more above for larger ones and
- * for their number. A multiple of 16, so that sums of like values often agree on it. */
-static void
-window_start(la_exact *sum, i128 value, uint32_t at)
+/* The window for a first value: room below for smaller ones, more above for larger ones
+ * and for their number. A multiple of 16, so that sums of like values often agree on
+ * it. */
+void
+la_exact_window_start(la_exact *sum, i128 value, uint32_t at)
 {
     uint32_t anchor = at < 24 ? 0 : (at - 24) & ~15u;
     if (anchor > LA_EXACT_ANCHOR_MAX) {
@@ -185,17 +143,17 @@ add_at(la_exact *sum, i128 value, uint32_t at, const la_env *env)
         }
     }
     if (now == 0) {
-        window_start(sum, value, at);
+        la_exact_window_start(sum, value, at);
         return true;
     }
     if (window_fit(sum, value, at)) {
         return true;
     }
-    if (!make_wide(sum, env)) {
+    if (!la_exact_make_wide(sum, env)) {
         return false;
     }
-    limbs_add(sum->wide->limbs, now, anchor);
-    window_start(sum, value, at);
+    la_exact_limbs_add(sum->wide->limbs, now, anchor);
+    la_exact_window_start(sum, value, at);
     return true;
 }
 
@@ -212,11 +170,12 @@ la_exact_add(la_exact *sum, double x, const la_env *env)
     bool negative = bits >> 63 != 0;
 
     if (exponent == 0x7ff) {
-        if (!make_wide(sum, env)) {
+        if (!la_exact_make_wide(sum, env)) {
             return false;
         }
         *(value != 0 ? &sum->wide->nan
-                     : negative ? &sum->wide->minus_inf : &sum->wide->plus_inf) += 1;
+          : negative ? &sum->wide->minus_inf
+                     : &sum->wide->plus_inf) += 1;
         value = 0;
     }
     else if (exponent != 0) {
@@ -235,7 +194,8 @@ la_exact_add(la_exact *sum, double x, const la_env *env)
 #if defined(__GNUC__)
 #define LANES 4u
 typedef double f64s __attribute__((vector_size(8 * LANES)));
-typedef uint64_t u64s __attribute__((vector_size(8 * LANES))); /* wraps: values may be strange */
+typedef uint64_t u64s
+    __attribute__((vector_size(8 * LANES))); /* wraps: values may be strange */
 
 /* 1.5 * 2^k with doubles 2^(at - 1074) apart around it. */
 static uint64_t
@@ -245,9 +205,9 @@ magic_bits(uint32_t at)
 }
 
 /* Splits `count` doubles (a multiple of LANES) into units of 2^(anchor + 51 - 1074) and
- * 2^(anchor - 1074): to high[] and low[], or, where they are NULL, into *total. false: one of
- * them does not fit, is not finite or would lose bits. Nine operations on four doubles: about
- * 0.3 ns a double with AVX2, 0.6 without. */
+ * 2^(anchor - 1074): to high[] and low[], or, where they are NULL, into *total. false:
+ * one of them does not fit, is not finite or would lose bits. Nine operations on four
+ * doubles: about 0.3 ns a double with AVX2, 0.6 without. */
 LA_INLINE bool
 split(const double *x, size_t count, uint32_t anchor, int64_t *high, int64_t *low,
       i128 *total)
@@ -306,11 +266,12 @@ typedef struct lane_sums {
 #define SPLIT_BLOCK 512u /* what is split stays in the first-level cache */
 
 static void
-sum_lanes(lane_sums *sums, const int64_t *high, const int64_t *low, const uint32_t *groups,
-          uint32_t group_low, uint32_t count)
+sum_lanes(lane_sums *sums, const int64_t *high, const int64_t *low,
+          const uint32_t *groups, uint32_t group_low, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i += 2) {
-        lane_sums *a = &sums[groups[i] - group_low], *b = &sums[groups[i + 1] - group_low];
+        lane_sums *a = &sums[groups[i] - group_low],
+                  *b = &sums[groups[i + 1] - group_low];
         a->high[0] += high[i];
         a->low[0] += low[i];
         b->high[1] += high[i + 1];
@@ -332,7 +293,7 @@ common_anchor(const char *first, size_t size, uint32_t span, double x)
     memcpy(&bits, &x, sizeof bits);
     uint32_t exponent = (uint32_t)(bits >> 52) & 0x7ff;
     la_exact one = {0, 0, NULL, 0};
-    window_start(&one, 1, exponent == 0 ? 1022 : exponent - 1);
+    la_exact_window_start(&one, 1, exponent == 0 ? 1022 : exponent - 1);
     return anchor_of(&one);
 }
 
@@ -355,9 +316,9 @@ add_total(la_exact *sum, i128 total, uint32_t anchor, const uint32_t *groups,
 }
 
 uint32_t
-la_exact_add_groups(void *states, size_t size, const uint32_t *groups, uint32_t group_low,
-                    uint32_t group_span, const double *x, uint32_t count,
-                    size_t *heap_used, const la_env *env)
+la_exact_add_groups(void *states, size_t size, const uint32_t *groups,
+                    uint32_t group_low, uint32_t group_span, const double *x,
+                    uint32_t count, size_t *heap_used, const la_env *env)
 {
     int64_t high[SPLIT_BLOCK], low[SPLIT_BLOCK];
     lane_sums sums[LA_EXACT_GROUPS_MAX];
@@ -388,9 +349,9 @@ la_exact_add_groups(void *states, size_t size, const uint32_t *groups, uint32_t 
 }
 #else
 uint32_t
-la_exact_add_groups(void *states, size_t size, const uint32_t *groups, uint32_t group_low,
-                    uint32_t group_span, const double *x, uint32_t count,
-                    size_t *heap_used, const la_env *env)
+la_exact_add_groups(void *states, size_t size, const uint32_t *groups,
+                    uint32_t group_low, uint32_t group_span, const double *x,
+                    uint32_t count, size_t *heap_used, const la_env *env)
 {
     (void)states, (void)size, (void)groups, (void)group_low, (void)group_span;
     (void)x, (void)count, (void)heap_used, (void)env;
@@ -433,7 +394,7 @@ la_exact_merge(la_exact *into, const la_exact *from, const la_env *env)
         return true;
     }
     /* What add_at may need is made before anything changes. */
-    if (from->wide != NULL && !make_wide(into, env)) {
+    if (from->wide != NULL && !la_exact_make_wide(into, env)) {
         return false;
     }
     i128 value = window_of(from);
@@ -448,8 +409,8 @@ la_exact_merge(la_exact *into, const la_exact *from, const la_env *env)
         uint64_t *to = into->wide->limbs;
         for (uint32_t i = 0; i < LIMBS; i++) {
             bool over = __builtin_add_overflow(to[i], from->wide->limbs[i], &to[i]);
-            carry = (bool)(over |
-                           __builtin_add_overflow(to[i], (uint64_t)carry, &to[i]));
+            carry =
+                (bool)(over | __builtin_add_overflow(to[i], (uint64_t)carry, &to[i]));
         }
         into->wide->nan += from->wide->nan;
         into->wide->plus_inf += from->wide->plus_inf;
@@ -469,314 +430,4 @@ size_t
 la_exact_heap(const la_exact *sum)
 {
     return sum->wide == NULL ? 0 : sizeof *sum->wide;
-}
-
-/* --------------------------------------------------------------- rounding */
-
-static void
-magnitude_of(const la_exact *sum, magnitude *out)
-{
-    i128 value = window_of(sum);
-    uint32_t anchor = anchor_of(sum);
-
-    out->first = 0;
-    out->count = LIMBS;
-    if (sum->wide == NULL) { /* the window alone: three limbs */
-        u128 x = absolute(value);
-        uint32_t shift = anchor % 64;
-        uint64_t lo = (uint64_t)x, hi = (uint64_t)(x >> 64);
-        out->negative = value < 0;
-        out->first = anchor / 64;
-        out->count = 3;
-        out->limbs[0] = lo << shift;
-        out->limbs[1] = hi << shift | lo >> 1 >> (63 - shift);
-        out->limbs[2] = hi >> 1 >> (63 - shift);
-    }
-    else {
-        memcpy(out->limbs, sum->wide->limbs, sizeof out->limbs);
-        limbs_add(out->limbs, value, anchor);
-        out->negative = out->limbs[LIMBS - 1] >> 63 != 0;
-        bool carry = out->negative;
-        for (uint32_t i = 0; out->negative && i < LIMBS; i++) {
-            carry = __builtin_add_overflow(~out->limbs[i], (uint64_t)carry,
-                                           &out->limbs[i]);
-        }
-    }
-    while (out->count > 0 && out->limbs[out->count - 1] == 0) {
-        out->count--;
-    }
-    uint32_t zeros = 0;
-    while (zeros < out->count && out->limbs[zeros] == 0) {
-        zeros++;
-    }
-    out->first += zeros;
-    out->count -= zeros;
-    memmove(out->limbs, out->limbs + zeros, out->count * sizeof(uint64_t));
-}
-
-/* 64 bits from bit `at` on (which may be negative or past the end); zeros outside. */
-static uint64_t
-bits_from(const uint64_t *limbs, uint32_t count, int64_t at)
-{
-    int64_t limb = at >= 0 ? at / 64 : -((63 - at) / 64);
-    uint32_t shift = (uint32_t)(at - limb * 64);
-    uint64_t lo = limb >= 0 && limb < count ? limbs[limb] : 0;
-    uint64_t hi = limb + 1 >= 0 && limb + 1 < count ? limbs[limb + 1] : 0;
-    return lo >> shift | hi << 1 << (63 - shift);
-}
-
-static bool
-any_below(const uint64_t *limbs, int64_t at)
-{
-    int64_t i = 0;
-    for (; (i + 1) * 64 <= at; i++) {
-        if (limbs[i] != 0) {
-            return true;
-        }
-    }
-    return at > i * 64 && limbs[i] << (64 - (at - i * 64)) != 0;
-}
-
-/* limbs * 2^exponent (more below it when `sticky`) to nearest even. limbs has a top limb that
- * is not zero, and 64 bits at least when sticky. */
-static double
-round_limbs(const uint64_t *limbs, uint32_t count, int64_t exponent, bool sticky,
-            bool negative)
-{
-    int64_t top = (int64_t)count * 64 - 1 - __builtin_clzll(limbs[count - 1]);
-    int64_t low = top - 52 > -1074 - exponent ? top - 52 : -1074 - exponent;
-    uint64_t bits = 0;
-    double x;
-
-    if (exponent + top > 1023) {
-        bits = UINT64_C(0x7ff) << 52;
-    }
-    else if (low <= top + 1) { /* else below half of the least double */
-        bits = low > top ? 0 : bits_from(limbs, count, low);
-        /* A mantissa of 53 bits carries into the exponent as it should. */
-        bits += (uint64_t)(exponent + low + 1074) << 52;
-        if (low > 0 && (bits_from(limbs, count, low - 1) & 1) != 0 &&
-            (sticky || (bits & 1) != 0 || any_below(limbs, low - 1))) {
-            bits++;
-        }
-    }
-    memcpy(&x, &bits, sizeof x);
-    return negative ? -x : x;
-}
-
-/* limbs /= divisor; returns whether something remained. */
-static bool
-limbs_divide(uint64_t *limbs, uint32_t count, uint64_t divisor)
-{
-    u128 rest = 0;
-    for (uint32_t i = count; i-- > 0;) {
-        rest = rest << 64 | limbs[i];
-        limbs[i] = (uint64_t)(rest / divisor);
-        rest %= divisor;
-    }
-    return rest != 0;
-}
-
-static uint32_t
-limbs_trim(const uint64_t *limbs, uint32_t count)
-{
-    while (count > 0 && limbs[count - 1] == 0) {
-        count--;
-    }
-    return count;
-}
-
-double
-la_exact_round(const la_exact *sum, uint64_t divisor)
-{
-    const la_exact_wide *wide = sum->wide;
-    magnitude m;
-
-    if (wide != NULL) {
-        if (wide->nan != 0 || (wide->plus_inf != 0 && wide->minus_inf != 0)) {
-            return __builtin_nan("");
-        }
-        if (wide->plus_inf != 0 || wide->minus_inf != 0) {
-            return wide->plus_inf != 0 ? __builtin_inf() : -__builtin_inf();
-        }
-    }
-    magnitude_of(sum, &m);
-    if (m.count == 0) {
-        return 0.0;
-    }
-    int64_t exponent = (int64_t)m.first * 64 - 1074;
-    if (divisor <= 1) {
-        return round_limbs(m.limbs, m.count, exponent, false, m.negative);
-    }
-    /* 128 zero bits below leave a quotient of 64 bits at least. */
-    uint64_t limbs[LIMBS + 2] = {0, 0};
-    memcpy(limbs + 2, m.limbs, m.count * sizeof(uint64_t));
-    bool sticky = limbs_divide(limbs, m.count + 2, divisor);
-    return round_limbs(limbs, limbs_trim(limbs, m.count + 2), exponent - 128, sticky,
-                       m.negative);
-}
-
-double
-la_i128_ratio(__int128 value, uint64_t divisor, uint8_t scale)
-{
-    u128 x = absolute(value);
-    uint64_t limbs[5] = {0, 0, 0, (uint64_t)x, (uint64_t)(x >> 64)};
-    uint64_t ten = 1;
-
-    if (x == 0) {
-        return 0.0;
-    }
-    for (uint8_t i = 0; i < scale; i++) {
-        ten *= 10;
-    }
-    /* floor(floor(n / a) / b) = floor(n / ab), and what remains remains. */
-    bool sticky = limbs_divide(limbs, 5, divisor);
-    sticky = (bool)(sticky | limbs_divide(limbs, 5, ten));
-    return round_limbs(limbs, limbs_trim(limbs, 5), -192, sticky, value < 0);
-}
-
-void
-la_i128_text(__int128 value, char text[48])
-{
-    u128 x = absolute(value);
-    char digits[40];
-    uint32_t count = 0, at = 0;
-
-    do {
-        digits[count++] = (char)('0' + (int)(x % 10));
-        x /= 10;
-    } while (x != 0);
-    if (value < 0) {
-        text[at++] = '-';
-    }
-    while (count > 0) {
-        text[at++] = digits[--count];
-    }
-    text[at] = '\0';
-}
-
-/* --------------------------------------------------------------- encoding */
-
-#define HAS_NAN 1u
-#define HAS_PLUS_INF 2u
-#define HAS_MINUS_INF 4u
-#define IS_NEGATIVE 8u
-#define HAS_LIMBS 16u
-#define IS_EMPTY 32u
-
-void
-la_exact_encode(const la_exact *sum, la_buf *to)
-{
-    static const la_exact_wide no_wide;
-    const la_exact_wide *wide = sum->wide != NULL ? sum->wide : &no_wide;
-    magnitude m;
-
-    if (sum->base == 0) {
-        la_buf_u8(to, IS_EMPTY);
-        return;
-    }
-    magnitude_of(sum, &m);
-    la_buf_u8(to, (uint8_t)((wide->nan != 0 ? HAS_NAN : 0) |
-                            (wide->plus_inf != 0 ? HAS_PLUS_INF : 0) |
-                            (wide->minus_inf != 0 ? HAS_MINUS_INF : 0) |
-                            (m.count != 0 ? HAS_LIMBS : 0) |
-                            (m.count != 0 && m.negative ? IS_NEGATIVE : 0)));
-    if (wide->nan != 0) {
-        la_buf_varint(to, wide->nan);
-    }
-    if (wide->plus_inf != 0) {
-        la_buf_varint(to, wide->plus_inf);
-    }
-    if (wide->minus_inf != 0) {
-        la_buf_varint(to, wide->minus_inf);
-    }
-    if (m.count != 0) {
-        la_buf_u8(to, (uint8_t)m.first);
-        la_buf_u8(to, (uint8_t)m.count);
-        la_buf_put(to, m.limbs, m.count * sizeof(uint64_t));
-    }
-}
-
-static bool
-take_count(la_bytes *from, bool present, uint64_t *count)
-{
-    *count = present ? la_bytes_varint(from) : 0;
-    return !present || *count != 0;
-}
-
-/* Takes the limbs of a magnitude; false: not what encode writes. */
-static bool
-take_magnitude(la_bytes *from, magnitude *m)
-{
-    m->first = la_bytes_u8(from);
-    m->count = la_bytes_u8(from);
-    if (m->count == 0 || m->count > LIMBS || m->first + m->count > LIMBS) {
-        return false;
-    }
-    const uint8_t *at = la_bytes_take(from, m->count * sizeof(uint64_t));
-    if (at == NULL) {
-        return false;
-    }
-    memcpy(m->limbs, at, m->count * sizeof(uint64_t));
-    /* The last limb keeps 13 bits of room: no sum of 2^64 doubles reaches them. */
-    return m->limbs[0] != 0 && m->limbs[m->count - 1] != 0 &&
-           (m->first + m->count < LIMBS || m->limbs[m->count - 1] >> 51 == 0);
-}
-
-/* Puts |S| and sign into an empty sum, in the window where it fits. */
-static bool
-place(la_exact *sum, const magnitude *m, const la_env *env)
-{
-    uint32_t low = (uint32_t)__builtin_ctzll(m->limbs[0]);
-    uint32_t high = m->count * 64 - (uint32_t)__builtin_clzll(m->limbs[m->count - 1]);
-
-    if (high - low <= 126 && m->first * 64 + low <= LA_EXACT_ANCHOR_MAX) {
-        u128 x = (u128)bits_from(m->limbs, m->count, (int64_t)low + 64) << 64 |
-                 bits_from(m->limbs, m->count, low);
-        window_start(sum, m->negative ? -(i128)x : (i128)x, m->first * 64 + low);
-        return true;
-    }
-    if (!make_wide(sum, env)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < m->count; i++) {
-        i128 limb = (i128)m->limbs[i];
-        limbs_add(sum->wide->limbs, m->negative ? -limb : limb, (m->first + i) * 64);
-    }
-    return true;
-}
-
-bool
-la_exact_decode(la_exact *sum, la_bytes *from, const la_env *env)
-{
-    uint8_t flags = la_bytes_u8(from);
-    uint64_t nan, plus_inf, minus_inf;
-    magnitude m;
-
-    if (flags == IS_EMPTY) {
-        return !from->bad;
-    }
-    if ((flags & ~(IS_EMPTY - 1u)) != 0 || (flags & (IS_NEGATIVE | HAS_LIMBS)) == IS_NEGATIVE ||
-        !take_count(from, (flags & HAS_NAN) != 0, &nan) ||
-        !take_count(from, (flags & HAS_PLUS_INF) != 0, &plus_inf) ||
-        !take_count(from, (flags & HAS_MINUS_INF) != 0, &minus_inf)) {
-        return false;
-    }
-    m.negative = (flags & IS_NEGATIVE) != 0;
-    if (((flags & HAS_LIMBS) != 0 && !take_magnitude(from, &m)) || from->bad) {
-        return false;
-    }
-    la_exact made = {0, 0, NULL, LA_EXACT_BASE};
-    if (((nan | plus_inf | minus_inf) != 0 && !make_wide(&made, env)) ||
-        ((flags & HAS_LIMBS) != 0 && !place(&made, &m, env))) {
-        la_exact_fini(&made, env);
-        return false;
-    }
-    if (made.wide != NULL) {
-        made.wide->nan = nan;
-        made.wide->plus_inf = plus_inf;
-        made.wide->minus_inf = minus_inf;
-    }
-    *sum = made;
-    return true;
 }

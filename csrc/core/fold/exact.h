@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The exact sum of doubles: an integer times 2^-1074 (semantics 23). Any split, any order, the
- * same value; rounded once, to nearest even, at finish. Needs the default floating-point
- * environment: round to nearest, subnormals kept. */
+/* The exact sum of doubles: an integer times 2^-1074 (semantics 23). Any split, any
+ * order, the same value; rounded once, to nearest even, at finish. Needs the default
+ * floating-point environment: round to nearest, subnormals kept. */
 #ifndef LA_FOLD_EXACT_H
 #define LA_FOLD_EXACT_H
 
@@ -9,9 +9,9 @@
 
 typedef struct la_exact_wide la_exact_wide;
 
-/* A 128-bit window at a moving exponent catches nearly all values; what does not fit, and
- * what is not finite, goes to the full-width part, allocated on first need. Zeroed = the sum
- * of nothing. May be moved in memory. */
+/* A 128-bit window at a moving exponent catches nearly all values; what does not fit,
+ * and what is not finite, goes to the full-width part, allocated on first need. Zeroed
+ * = the sum of nothing. May be moved in memory. */
 typedef struct la_exact {
     uint64_t lo; /* two's complement 128-bit window, times 2^(anchor - 1074) */
     uint64_t hi;
@@ -19,8 +19,8 @@ typedef struct la_exact {
     uint32_t base;       /* anchor + LA_EXACT_BASE; 0: nothing was added, ever */
 } la_exact;
 
-/* Chosen so that the one comparison of la_exact_add_fast turns away an empty window, zeros,
- * subnormals, infinities and NaN together with what does not fit. */
+/* Chosen so that the one comparison of la_exact_add_fast turns away an empty window,
+ * zeros, subnormals, infinities and NaN together with what does not fit. */
 #define LA_EXACT_BASE 65u
 /* Anchors stay below, so that every finite double finds room above. */
 #define LA_EXACT_ANCHOR_MAX 1982u
@@ -55,10 +55,11 @@ la_exact_add_fast(la_exact *sum, double x)
 bool la_exact_add(la_exact *sum, double x, const la_env *env);
 /* All of `x`, about 0.5 ns each. false: out of memory, some were added. */
 bool la_exact_add_many(la_exact *sum, const double *x, size_t count, const la_env *env);
-/* x[i] to sum number groups[i], all within [group_low, group_low + group_span), for a span of
- * at most LA_EXACT_GROUPS_MAX; sums stand `size` bytes apart. Returns how many rows were added,
- * from the first on (0: the next does not fit with the others), UINT32_MAX: out of memory.
- * count > 0. About 1 ns each, however skewed the groups are. */
+/* x[i] to sum number groups[i], all within [group_low, group_low + group_span), for a
+ * span of at most LA_EXACT_GROUPS_MAX; sums stand `size` bytes apart. Returns how many
+ * rows were added, from the first on (0: the next does not fit with the others),
+ * UINT32_MAX: out of memory. count > 0. About 1 ns each, however skewed the groups
+ * are. */
 #define LA_EXACT_GROUPS_MAX 256u
 uint32_t la_exact_add_groups(void *states, size_t size, const uint32_t *groups,
                              uint32_t group_low, uint32_t group_span, const double *x,
@@ -79,7 +80,8 @@ void la_exact_encode(const la_exact *sum, la_buf *to);
 /* Into a zeroed sum, which stays empty on failure: damaged or out of memory. */
 LA_MUST_CHECK bool la_exact_decode(la_exact *sum, la_bytes *from, const la_env *env);
 
-/* 128-bit integers rounded once to double: value / (divisor * 10^scale), divisor >= 1. */
+/* 128-bit integers rounded once to double: value / (divisor * 10^scale), divisor >=
+ * 1. */
 double la_i128_ratio(__int128 value, uint64_t divisor, uint8_t scale);
 void la_i128_text(__int128 value, char text[48]);
 

@@ -9,8 +9,8 @@
  * Invariants
  *  1. rows seen = sum of the classes in `counts` (law 5), after every chunk.
  *  2. Every group has states: state_count = groups.count between calls.
- *  3. What a fold tells (key bytes, state bytes, finished values, order) depends on the rows
- *     folded alone: not on chunks, order of merging, tables or forms. */
+ *  3. What a fold tells (key bytes, state bytes, finished values, order) depends on the
+ *     rows folded alone: not on chunks, order of merging, tables or forms. */
 #include "fold/fold.h"
 
 #include "base/error.h"
@@ -65,7 +65,8 @@ schema_new(la_fold *fold, la_error *err)
     for (; from < la_schema_count(plan->result_schema); from++) {
         fields[count++] = *la_schema_field(plan->result_schema, from);
     }
-    la_status status = la_schema_new(fold->env, fields, count, &fold->result_schema, err);
+    la_status status =
+        la_schema_new(fold->env, fields, count, &fold->result_schema, err);
     la_dealloc(fold->env, fields, size);
     return status;
 }
@@ -120,11 +121,12 @@ la_fold_new_rollup(la_plan *plan, const uint8_t *keep, const la_window *window,
     fold->plan = la_plan_retain(plan);
     fold->memory_max = memory_max == 0 ? LA_MEMORY_DEFAULT : memory_max;
     fold->counts.failed_first = LA_NO_POSITION;
-    la_status status = la_window_nests(&plan->window, window)
-                           ? fold_init(fold, keep, window, err)
-                           : la_fail(err, LA_INVALID,
-                                     "could not roll up: the view's windows do not each lie "
-                                     "in one of the windows asked for");
+    la_status status =
+        la_window_nests(&plan->window, window)
+            ? fold_init(fold, keep, window, err)
+            : la_fail(err, LA_INVALID,
+                      "could not roll up: the view's windows do not each lie "
+                      "in one of the windows asked for");
     if (status != LA_OK) {
         la_fold_free(fold);
         return status;
@@ -159,7 +161,8 @@ la_fold_free(la_fold *fold)
     const la_env *env = fold->env;
     fini_states(fold);
     for (uint32_t a = 0; a < fold->agg_count; a++) {
-        la_dealloc(env, fold->aggs[a].states, fold->aggs[a].capacity * fold->aggs[a].size);
+        la_dealloc(env, fold->aggs[a].states,
+                   fold->aggs[a].capacity * fold->aggs[a].size);
     }
     la_dealloc(env, fold->aggs, fold->agg_count * sizeof *fold->aggs);
     la_groups_fini(&fold->groups);
@@ -213,10 +216,10 @@ la_fold_check_memory(const la_fold *fold, uint64_t more, la_error *err)
     if (needed <= fold->memory_max) {
         return LA_OK;
     }
-    la_status status = la_fail(err, LA_BUDGET,
-                               "could not keep %u groups within %llu bytes: they need %llu",
-                               fold->groups.count, (unsigned long long)fold->memory_max,
-                               (unsigned long long)needed);
+    la_status status = la_fail(
+        err, LA_BUDGET, "could not keep %u groups within %llu bytes: they need %llu",
+        fold->groups.count, (unsigned long long)fold->memory_max,
+        (unsigned long long)needed);
     la_error_hint(err, "raise memory= to more than %llu bytes, or group by fewer keys",
                   (unsigned long long)needed);
     return status;
@@ -231,7 +234,8 @@ states_grow(la_fold *fold, uint32_t capacity, la_error *err)
             continue; /* grown by a call that failed later */
         }
         size_t to = capacity * agg->size;
-        char *states = la_realloc(fold->env, agg->states, agg->capacity * agg->size, to);
+        char *states =
+            la_realloc(fold->env, agg->states, agg->capacity * agg->size, to);
         if (states == NULL) {
             return la_fail_nomem(err, to);
         }
@@ -337,8 +341,8 @@ fold_slice(la_fold *fold, const la_chunk *chunk, la_error *err)
         one_window = la_window_indices(&fold->axis, rows.times, rows.rows, rows.count,
                                        la_groups_windows(&fold->groups));
     }
-    status = la_groups_assign(&fold->groups, rows.keys, one_window, rows.rows, rows.count,
-                              fold->row_groups, &single, err);
+    status = la_groups_assign(&fold->groups, rows.keys, one_window, rows.rows,
+                              rows.count, fold->row_groups, &single, err);
     if (status == LA_OK) {
         status = la_fold_reserve(fold, err);
     }
@@ -364,11 +368,12 @@ la_fold_chunk(la_fold *fold, const la_chunk *chunk, la_error *err)
     if (status == LA_OK && columns == NULL) {
         return la_fail_nomem(err, size);
     }
-    for (uint32_t from = 0; from < chunk->rows && status == LA_OK; from += LA_CHUNK_ROWS) {
+    for (uint32_t from = 0; from < chunk->rows && status == LA_OK;
+         from += LA_CHUNK_ROWS) {
         uint32_t left = chunk->rows - from;
         la_chunk slice;
-        la_chunk_slice(chunk, from, left < LA_CHUNK_ROWS ? left : LA_CHUNK_ROWS, columns,
-                       &slice);
+        la_chunk_slice(chunk, from, left < LA_CHUNK_ROWS ? left : LA_CHUNK_ROWS,
+                       columns, &slice);
         status = fold_slice(fold, &slice, err);
     }
     la_dealloc(fold->env, columns, size == 0 ? 1 : size);

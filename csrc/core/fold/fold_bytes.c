@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Groups to bytes, in order, and to finished columns.
  *
- * Invariant: the order of la_fold_sorted is the order of memcmp of key bytes. It is found
- * without making them: texts are ranked once, every part becomes an unsigned digit with null
- * first, digits are packed into as few words as they need, and words are radix sorted. */
+ * Invariant: the order of la_fold_sorted is the order of memcmp of key bytes. It is
+ * found without making them: texts are ranked once, every part becomes an unsigned
+ * digit with null first, digits are packed into as few words as they need, and words
+ * are radix sorted. */
 #include "base/error.h"
 #include "fold/fold_types.h"
 #include "fold/kernel.h"
@@ -81,8 +82,8 @@ la_fold_exact(const la_fold *fold, uint32_t group, uint32_t agg, __int128 *value
 
 /* ------------------------------------------------------------------ sorting */
 
-/* One unsigned number a group, `bits` wide: whether a part is not null, or how far its value
- * stands above the least. */
+/* One unsigned number a group, `bits` wide: whether a part is not null, or how far its
+ * value stands above the least. */
 typedef struct digit {
     uint32_t part;
     bool is_null_bit;
@@ -207,7 +208,8 @@ sorting_init(sorting *s, const la_fold *fold)
         if (!groups->parts[p].text) {
             continue;
         }
-        s->ranks[p] = la_alloc(fold->env, ((size_t)texts->count + 1) * sizeof(uint32_t));
+        s->ranks[p] =
+            la_alloc(fold->env, ((size_t)texts->count + 1) * sizeof(uint32_t));
         if (s->ranks[p] == NULL || !la_intern_ranks(texts, s->ranks[p])) {
             return false;
         }
@@ -231,6 +233,7 @@ la_fold_sorted(const la_fold *fold, uint32_t *order, la_error *err)
         sort_by_digits(&s, order);
     }
     sorting_fini(&s);
-    return ready ? LA_OK
-                 : la_fail_nomem(err, (size_t)fold->groups.count * 2 * sizeof(uint64_t));
+    return ready
+               ? LA_OK
+               : la_fail_nomem(err, (size_t)fold->groups.count * 2 * sizeof(uint64_t));
 }

@@ -21,7 +21,8 @@ group_at(const finishing *f, uint32_t row)
     return f->groups != NULL ? f->groups[row] : row;
 }
 
-/* The column's null bytes, made where the schema promises none but some row has no group. */
+/* The column's null bytes, made where the schema promises none but some row has no
+ * group. */
 static la_status
 column_valid(finishing *f, uint32_t column, uint8_t **valid, la_error *err)
 {
@@ -54,10 +55,11 @@ close_text(finishing *f, uint32_t column, la_error *err)
         return la_fail_nomem(err, f->heap.size);
     }
     if (f->heap.size > UINT32_MAX) {
-        return la_fail(err, LA_BUDGET,
-                       "could not finish column \"%s\": its texts take %zu bytes, at most "
-                       "4 GiB fit one answer",
-                       la_schema_field(f->chunk->schema, column)->name, f->heap.size);
+        return la_fail(
+            err, LA_BUDGET,
+            "could not finish column \"%s\": its texts take %zu bytes, at most "
+            "4 GiB fit one answer",
+            la_schema_field(f->chunk->schema, column)->name, f->heap.size);
     }
     la_status status = la_chunk_heap(f->chunk, column, f->heap.size, &to, err);
     if (status == LA_OK && f->heap.size > 0) {
@@ -155,8 +157,8 @@ finish_agg(finishing *f, uint32_t a, uint32_t column, const uint8_t **overflow,
             }
         }
         else {
-            status = agg->kind->finish(&agg->context, la_fold_state(f->fold, a, group), i,
-                                       data, valid, marks, &f->heap, err);
+            status = agg->kind->finish(&agg->context, la_fold_state(f->fold, a, group),
+                                       i, data, valid, marks, &f->heap, err);
         }
         if (text) {
             offsets[i + 1] = (uint32_t)f->heap.size;
@@ -169,14 +171,15 @@ finish_agg(finishing *f, uint32_t a, uint32_t column, const uint8_t **overflow,
 }
 
 la_status
-la_fold_finish(const la_fold *fold, const uint32_t *groups, uint32_t count, la_chunk **out,
-               const uint8_t **overflow, la_error *err)
+la_fold_finish(const la_fold *fold, const uint32_t *groups, uint32_t count,
+               la_chunk **out, const uint8_t **overflow, la_error *err)
 {
     finishing f = {.fold = fold, .groups = groups, .count = count};
     uint32_t column = fold->key_count;
 
     la_buf_init(&f.heap, fold->env);
-    la_status status = la_chunk_new(fold->env, fold->result_schema, count, &f.chunk, err);
+    la_status status =
+        la_chunk_new(fold->env, fold->result_schema, count, &f.chunk, err);
     if (status != LA_OK) {
         return status;
     }
@@ -188,7 +191,8 @@ la_fold_finish(const la_fold *fold, const uint32_t *groups, uint32_t count, la_c
         column += 2;
     }
     for (uint32_t a = 0; a < fold->agg_count && status == LA_OK; a++) {
-        status = finish_agg(&f, a, column + a, overflow != NULL ? &overflow[a] : NULL, err);
+        status =
+            finish_agg(&f, a, column + a, overflow != NULL ? &overflow[a] : NULL, err);
     }
     la_buf_fini(&f.heap);
     if (status != LA_OK) {

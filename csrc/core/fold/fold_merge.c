@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Groups into groups: merging folds of one shape, rolling up to fewer keys or coarser windows,
- * and adding groups from their bytes. All three map a group to a row of words of the
- * receiving fold and merge its states. */
+/* Groups into groups: merging folds of one shape, rolling up to fewer keys or coarser
+ * windows, and adding groups from their bytes. All three map a group to a row of words
+ * of the receiving fold and merge its states. */
 #include "base/error.h"
 #include "fold/fold_types.h"
 #include "fold/kernel.h"
@@ -13,7 +13,8 @@ typedef struct mapping {
     la_fold *into;
     const la_fold *from;
     uint32_t source[LA_KEYS_MAX]; /* key of into -> key of from */
-    uint32_t *ids[LA_KEYS_MAX];   /* text id of from -> text id of into, LA_NO_ID: not yet */
+    uint32_t
+        *ids[LA_KEYS_MAX]; /* text id of from -> text id of into, LA_NO_ID: not yet */
     bool same_windows;
 } mapping;
 
@@ -29,7 +30,8 @@ mapping_fini(mapping *map)
     for (uint32_t k = 0; k < map->into->key_count; k++) {
         const la_intern *texts = &map->from->groups.parts[map->source[k]].intern;
         if (map->ids[k] != NULL) {
-            la_dealloc(map->into->env, map->ids[k], (texts->count + 1) * sizeof(uint32_t));
+            la_dealloc(map->into->env, map->ids[k],
+                       (texts->count + 1) * sizeof(uint32_t));
         }
     }
 }
@@ -47,11 +49,13 @@ mapping_init(mapping *map, la_fold *into, const la_fold *from, la_error *err)
     }
     for (uint32_t k = 0; k < into->key_count; k++) {
         uint32_t source = 0;
-        while (source < from->key_count && from->plan_keys[source] != into->plan_keys[k]) {
+        while (source < from->key_count &&
+               from->plan_keys[source] != into->plan_keys[k]) {
             source++;
         }
         if (source == from->key_count) {
-            return la_fail(err, LA_INVALID, "could not merge groups: no key \"%s\" in them",
+            return la_fail(err, LA_INVALID,
+                           "could not merge groups: no key \"%s\" in them",
                            into->plan->keys[into->plan_keys[k]].name);
         }
         map->source[k] = source;
@@ -92,7 +96,8 @@ map_row(mapping *map, uint32_t group, uint64_t *row)
             if (*id == LA_NO_ID) {
                 const la_intern_text *text =
                     &from->groups.parts[source].intern.texts[words[source]];
-                *id = la_intern_add(&into->groups.parts[k].intern, text->at, text->size);
+                *id =
+                    la_intern_add(&into->groups.parts[k].intern, text->at, text->size);
             }
             if (*id == LA_NO_ID) {
                 return false;
@@ -103,7 +108,8 @@ map_row(mapping *map, uint32_t group, uint64_t *row)
     if (into->windowed) {
         int64_t index = (int64_t)words[from->key_count];
         if (!map->same_windows) {
-            index = la_window_index(&into->axis, la_window_index_start(&from->axis, index));
+            index =
+                la_window_index(&into->axis, la_window_index_start(&from->axis, index));
         }
         row[into->key_count] = (uint64_t)index;
     }
@@ -188,8 +194,8 @@ la_fold_merge(la_fold *into, const la_fold *from, la_error *err)
 
 /* ------------------------------------------------------------------- bytes */
 
-/* Key bytes to words; `add` interns new texts, else an unknown one gives *known = false.
- * Values are checked before anything is added. */
+/* Key bytes to words; `add` interns new texts, else an unknown one gives *known =
+ * false. Values are checked before anything is added. */
 static la_status
 take_key(la_fold *fold, const void *key, size_t key_size, bool add, uint64_t *row,
          bool *known, la_error *err)
@@ -204,20 +210,24 @@ take_key(la_fold *fold, const void *key, size_t key_size, bool add, uint64_t *ro
         if (!la_key_take(&from, is_key ? fold->key_types[p] : LA_T_TIME,
                          is_key ? fold->key_scales[p] : 0, fold->arena, &values[p]) ||
             (!is_key && values[p].null)) {
-            return la_fail(err, LA_DAMAGED, "could not read a group's key: its bytes are "
-                                            "not those of this view's keys");
+            return la_fail(err, LA_DAMAGED,
+                           "could not read a group's key: its bytes are "
+                           "not those of this view's keys");
         }
     }
     if (from.bad || la_bytes_left(&from) != 0) {
-        return la_fail(err, LA_DAMAGED, "could not read a group's key: %zu bytes too many",
+        return la_fail(err, LA_DAMAGED,
+                       "could not read a group's key: %zu bytes too many",
                        la_bytes_left(&from));
     }
     if (fold->windowed) {
         int64_t start = values[fold->key_count].i64;
         int64_t index = la_window_index(&fold->axis, start);
         if (la_window_index_start(&fold->axis, index) != start) {
-            return la_fail(err, LA_DAMAGED, "could not read a group's key: %lld is not the "
-                                            "start of a window", (long long)start);
+            return la_fail(err, LA_DAMAGED,
+                           "could not read a group's key: %lld is not the "
+                           "start of a window",
+                           (long long)start);
         }
         row[fold->key_count] = (uint64_t)index;
     }
@@ -252,11 +262,13 @@ la_fold_find(const la_fold *fold, const void *key, size_t key_size)
     uint64_t row[LA_PARTS_MAX + 1];
     bool known;
     /* Nothing of the fold changes but its scratch arena. */
-    la_status status = take_key((la_fold *)fold, key, key_size, false, row, &known, NULL);
+    la_status status =
+        take_key((la_fold *)fold, key, key_size, false, row, &known, NULL);
     return status == LA_OK && known ? la_groups_find(&fold->groups, row) : UINT32_MAX;
 }
 
-/* All aggregates' states from bytes into `states`, one after another, 16-byte places. */
+/* All aggregates' states from bytes into `states`, one after another, 16-byte
+ * places. */
 static la_status
 take_states(la_fold *fold, const void *data, size_t size, char *states, uint32_t *made,
             la_error *err)
@@ -268,16 +280,18 @@ take_states(la_fold *fold, const void *data, size_t size, char *states, uint32_t
         agg->kind->init(&agg->context, states);
         ++*made;
         if (!agg->kind->decode(&agg->context, states, &from) || from.bad) {
-            return la_fail(err, LA_DAMAGED,
-                           "could not read a group's states: the bytes of \"%s\" at byte %zu "
-                           "of %zu are not those of %s",
-                           fold->plan->aggs[*made - 1].name,
-                           size - la_bytes_left(&from), size, agg->kind->name);
+            return la_fail(
+                err, LA_DAMAGED,
+                "could not read a group's states: the bytes of \"%s\" at byte %zu "
+                "of %zu are not those of %s",
+                fold->plan->aggs[*made - 1].name, size - la_bytes_left(&from), size,
+                agg->kind->name);
         }
         states += (agg->size + 15) & ~(size_t)15;
     }
     if (la_bytes_left(&from) != 0) {
-        return la_fail(err, LA_DAMAGED, "could not read a group's states: %zu bytes too many",
+        return la_fail(err, LA_DAMAGED,
+                       "could not read a group's states: %zu bytes too many",
                        la_bytes_left(&from));
     }
     return LA_OK;

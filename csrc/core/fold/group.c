@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finding groups: columns of key values become columns of words, and words become a place in
- * one of two tables.
+/* Finding groups: columns of key values become columns of words, and words become a
+ * place in one of two tables.
  *
  *   direct   cell = packed (word - base) of every part       one load a row
  *   hashed   slot = hash & mask, linear probing               two or three loads a row
  *
  * Invariants
  *  1. A table is only a way to find rows of words; which one is used shows nowhere.
- *  2. Direct: every group's words lie within its parts' ranges, and cells <= CELLS_MAX and
- *     <= 32 a group (4,096 always): an empty cell costs memory, not time.
- *  3. A direct table whose ranges grow is rebuilt with spans of powers of two, so at most
- *     once a doubling; where it would break 2, the table becomes hashed; at a growth of the
- *     hash table the ranges are looked at again, with half the allowance. */
+ *  2. Direct: every group's words lie within its parts' ranges, and cells <= CELLS_MAX
+ *     and <= 32 a group (4,096 always): an empty cell costs memory, not time.
+ *  3. A direct table whose ranges grow is rebuilt with spans of powers of two, so at
+ *     most once a doubling; where it would break 2, the table becomes hashed; at a
+ *     growth of the hash table the ranges are looked at again, with half the
+ *     allowance. */
 #include "fold/group.h"
 
 #include "base/error.h"
@@ -130,7 +131,8 @@ rows_reserve(la_groups *groups, uint64_t count, la_error *err)
     uint64_t capacity = groups->capacity < 64 ? 64 : (uint64_t)groups->capacity * 2;
     capacity = capacity < count ? count : capacity;
     if (capacity >= UINT32_MAX) {
-        return la_fail(err, LA_BUDGET, "could not hold more than %u groups", UINT32_MAX - 1);
+        return la_fail(err, LA_BUDGET, "could not hold more than %u groups",
+                       UINT32_MAX - 1);
     }
     size_t row = groups->width * sizeof(uint64_t);
     uint64_t *rows = la_realloc(groups->env, groups->rows, groups->capacity * row,
@@ -149,7 +151,8 @@ gather(const la_groups *groups, uint32_t i, uint64_t *row)
 {
     uint32_t nulls = 0;
     for (uint32_t p = 0; p < groups->part_count; p++) {
-        row[p] = groups->words[(size_t)p * LA_CHUNK_ROWS + (groups->constant[p] ? 0 : i)];
+        row[p] =
+            groups->words[(size_t)p * LA_CHUNK_ROWS + (groups->constant[p] ? 0 : i)];
     }
     if (groups->null_parts != 0) {
         nulls = groups->nulls[i];
@@ -200,7 +203,8 @@ cell_of(const la_groups *groups, const uint64_t *row, uint32_t *cell)
     return groups->cells != NULL;
 }
 
-/* Bits, shift and base of every part from its range; false: more cells than `allowed`. */
+/* Bits, shift and base of every part from its range; false: more cells than
+ * `allowed`. */
 static bool
 plan_cells(la_groups *groups, uint64_t allowed)
 {
@@ -208,8 +212,8 @@ plan_cells(la_groups *groups, uint64_t allowed)
 
     for (uint32_t p = 0; p < groups->part_count; p++) {
         la_group_part *part = &groups->parts[p];
-        uint64_t span = part->low > part->high ? 0
-                                               : (uint64_t)part->high - (uint64_t)part->low;
+        uint64_t span =
+            part->low > part->high ? 0 : (uint64_t)part->high - (uint64_t)part->low;
         if (span >> CELL_BITS_MAX != 0) {
             return false;
         }
@@ -238,8 +242,10 @@ plan_cells(la_groups *groups, uint64_t allowed)
             part->base = 0; /* ids and the like: they begin near 0 */
         }
         else { /* more room above than below: time goes on */
-            uint64_t used = (uint64_t)part->high - (uint64_t)part->low + 1 + part->nulls;
-            part->base = (uint64_t)part->low - part->nulls - ((uint64_t)size - used) / 4;
+            uint64_t used =
+                (uint64_t)part->high - (uint64_t)part->low + 1 + part->nulls;
+            part->base =
+                (uint64_t)part->low - part->nulls - ((uint64_t)size - used) / 4;
         }
     }
     return true;
@@ -252,7 +258,8 @@ cells_build(la_groups *groups, la_error *err)
     size_t count = (size_t)1 << groups->cell_bits;
 
     if (count > groups->cell_capacity) {
-        la_dealloc(groups->env, groups->cells, groups->cell_capacity * sizeof(uint32_t));
+        la_dealloc(groups->env, groups->cells,
+                   groups->cell_capacity * sizeof(uint32_t));
         groups->cell_capacity = 0;
         groups->cells = la_calloc(groups->env, count, sizeof(uint32_t));
         if (groups->cells == NULL) {
@@ -293,7 +300,8 @@ widen_by_row(la_groups *groups, const uint64_t *row)
     }
 }
 
-/* Ranges of what the groups hold: words that fell into a table's slack are not in them. */
+/* Ranges of what the groups hold: words that fell into a table's slack are not in
+ * them. */
 static void
 widen_by_groups(la_groups *groups)
 {
@@ -326,7 +334,8 @@ static la_status
 slots_resize(la_groups *groups, uint64_t size, la_error *err)
 {
     if (size > (uint64_t)1 << 31) {
-        return la_fail(err, LA_BUDGET, "could not hold more than %u groups", groups->count);
+        return la_fail(err, LA_BUDGET, "could not hold more than %u groups",
+                       groups->count);
     }
     uint64_t *slots = la_calloc(groups->env, (size_t)size, sizeof *slots);
     if (slots == NULL) {
@@ -399,7 +408,8 @@ slots_reserve(la_groups *groups, uint32_t more, la_error *err)
     if (!groups->never_direct && groups->count > 0) {
         widen_by_groups(groups);
         if (plan_cells(groups, cells_allowed(groups->count, CELLS_A_GROUP / 2))) {
-            la_dealloc(groups->env, groups->slots, groups->slot_count * sizeof(uint64_t));
+            la_dealloc(groups->env, groups->slots,
+                       groups->slot_count * sizeof(uint64_t));
             groups->slots = NULL;
             groups->slot_count = 0;
             groups->direct = true;
@@ -431,9 +441,9 @@ probe(const la_groups *groups, const uint64_t *row, uint32_t hash, uint32_t widt
     uint32_t i = hash & mask;
     for (;;) {
         uint64_t slot = groups->slots[i];
-        if (slot == 0 ||
-            (slot >> 32 == hash &&
-             same_row(groups->rows + (size_t)((uint32_t)slot - 1) * width, row, width))) {
+        if (slot == 0 || (slot >> 32 == hash &&
+                          same_row(groups->rows + (size_t)((uint32_t)slot - 1) * width,
+                                   row, width))) {
             return i;
         }
         i = (i + 1) & mask;
@@ -480,8 +490,8 @@ la_groups_put(la_groups *groups, const uint64_t *row, uint32_t *group, la_error 
     if (status == LA_OK && groups->direct && !cell_of(groups, row, &cell)) {
         widen_by_groups(groups);
         widen_by_row(groups, row);
-        status = plan_cells(groups, cells_allowed((uint64_t)groups->count + 1,
-                                                  CELLS_A_GROUP))
+        status = plan_cells(groups,
+                            cells_allowed((uint64_t)groups->count + 1, CELLS_A_GROUP))
                      ? cells_build(groups, err)
                      : to_hashed(groups, 1, err);
     }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The group table: (key values, window) -> group number, from 0 in order of first appearance.
+/* The group table: (key values, window) -> group number, from 0 in order of first
+ * appearance.
  *
- * A group is a row of words: one a key, then the window index where there are windows, then
- * the null bits (bit k: key k is null, its word is 0). Key words are those of fold/kernel.h;
- * for texts the id in the key's own la_intern. */
+ * A group is a row of words: one a key, then the window index where there are windows,
+ * then the null bits (bit k: key k is null, its word is 0). Key words are those of
+ * fold/kernel.h; for texts the id in the key's own la_intern. */
 #ifndef LA_FOLD_GROUP_H
 #define LA_FOLD_GROUP_H
 
@@ -20,8 +21,8 @@ typedef struct la_group_part {
     /* What the groups hold, signed; low > high: nothing yet. `nulls`: null too. */
     int64_t low, high;
     bool nulls;
-    /* Direct mode: cell bits [shift, shift + bits) are word - base, and 0 is null's where
-     * `nulls`: values then begin at 1. */
+    /* Direct mode: cell bits [shift, shift + bits) are word - base, and 0 is null's
+     * where `nulls`: values then begin at 1. */
     uint64_t base;
     uint32_t bits, shift;
 } la_group_part;
@@ -44,8 +45,8 @@ typedef struct la_groups {
     uint32_t slot_count;
     /* One chunk's words, part by part, row by row as they are counted. */
     uint64_t *words;
-    uint32_t *nulls; /* bits a row, where any_null */
-    uint32_t *places; /* cell or hash a row */
+    uint32_t *nulls;             /* bits a row, where any_null */
+    uint32_t *places;            /* cell or hash a row */
     bool constant[LA_PARTS_MAX]; /* the first word stands for all rows */
     uint32_t null_parts;         /* keys that have nulls in this chunk */
 } la_groups;
@@ -60,8 +61,9 @@ size_t la_groups_memory(const la_groups *groups);
 /* Where a chunk's window indices go before la_groups_assign. */
 int64_t *la_groups_windows(la_groups *groups);
 
-/* Group numbers of `count` rows of a chunk, those of `rows` where given, made where there are
- * none: to[row]. *single: all in one group. `one_window`: only the first index was written. */
+/* Group numbers of `count` rows of a chunk, those of `rows` where given, made where
+ * there are none: to[row]. *single: all in one group. `one_window`: only the first
+ * index was written. */
 LA_MUST_CHECK la_status la_groups_assign(la_groups *groups, const la_vec *keys,
                                          bool one_window, const uint32_t *rows,
                                          uint32_t count, uint32_t *to, bool *single,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Key values to words. A category costs one load a row (code -> id), a number one, a text a
- * hash and a comparison. Only counted rows are looked at: others may hold anything. */
+/* Key values to words. A category costs one load a row (code -> id), a number one, a
+ * text a hash and a comparison. Only counted rows are looked at: others may hold
+ * anything. */
 #include "fold/group_words.h"
 
 #include "base/error.h"
@@ -25,7 +26,8 @@ number_words(la_type type, const void *data, const uint32_t *rows, uint32_t coun
 }
 
 static void
-load_numbers(const la_column *column, const uint32_t *rows, uint32_t count, uint64_t *to)
+load_numbers(const la_column *column, const uint32_t *rows, uint32_t count,
+             uint64_t *to)
 {
     switch (column->type) {
     case LA_T_BOOL:
@@ -81,7 +83,8 @@ load_codes(la_intern *intern, const la_column *column, const uint32_t *rows,
     if (!la_intern_use_dict(intern, column->dict)) {
         return false;
     }
-    if (rows == NULL && valid == NULL && load_known_codes(intern->ids, codes, count, to)) {
+    if (rows == NULL && valid == NULL &&
+        load_known_codes(intern->ids, codes, count, to)) {
         return true;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -117,7 +120,8 @@ load_texts(la_intern *intern, const la_column *column, const uint32_t *rows,
         size_t size;
         const char *at = la_load_text(column, row, &size);
         /* Neighbours are often equal. */
-        if (id == LA_NO_ID || size != last_size || (size > 0 && memcmp(at, last, size) != 0)) {
+        if (id == LA_NO_ID || size != last_size ||
+            (size > 0 && memcmp(at, last, size) != 0)) {
             id = la_intern_add(intern, at, size);
             if (id == LA_NO_ID) {
                 return false;

@@ -8,7 +8,8 @@
 
 /* Words, null bits and the constant flag of key `k`. */
 LA_MUST_CHECK la_status la_groups_load(la_groups *groups, uint32_t k, const la_vec *vec,
-                                       const uint32_t *rows, uint32_t count, la_error *err);
+                                       const uint32_t *rows, uint32_t count,
+                                       la_error *err);
 /* Hashes of the loaded rows into places. */
 void la_groups_hash(la_groups *groups, uint32_t count);
 

@@ -90,9 +90,9 @@ texts_grow(la_intern *intern)
         return true;
     }
     uint32_t capacity = intern->capacity == 0 ? 32 : intern->capacity * 2;
-    la_intern_text *texts = la_realloc(intern->env, intern->texts,
-                                       intern->capacity * sizeof *texts,
-                                       capacity * sizeof *texts);
+    la_intern_text *texts =
+        la_realloc(intern->env, intern->texts, intern->capacity * sizeof *texts,
+                   capacity * sizeof *texts);
     if (texts == NULL) {
         return false;
     }
@@ -102,7 +102,8 @@ texts_grow(la_intern *intern)
 }
 
 static uint32_t
-probe(const la_intern *intern, const char *at, size_t size, uint32_t hash, uint32_t *slot)
+probe(const la_intern *intern, const char *at, size_t size, uint32_t hash,
+      uint32_t *slot)
 {
     uint32_t mask = intern->slot_count - 1;
     uint32_t i = hash & mask;
@@ -160,17 +161,20 @@ la_intern_use_dict(la_intern *intern, const la_dict *dict)
         forget_dict(intern);
         intern->dict = la_dict_retain((la_dict *)dict);
     }
-    count = count == 0 ? 1 : count; /* null rows of an empty dictionary look at code 0 */
+    count =
+        count == 0 ? 1 : count; /* null rows of an empty dictionary look at code 0 */
     if (count <= intern->id_capacity) {
         return true;
     }
     uint32_t capacity = count + count / 2 + 16;
-    uint32_t *ids = la_realloc(intern->env, intern->ids,
-                               intern->id_capacity * sizeof *ids, capacity * sizeof *ids);
+    uint32_t *ids =
+        la_realloc(intern->env, intern->ids, intern->id_capacity * sizeof *ids,
+                   capacity * sizeof *ids);
     if (ids == NULL) {
         return false;
     }
-    memset(ids + intern->id_capacity, 0xff, (capacity - intern->id_capacity) * sizeof *ids);
+    memset(ids + intern->id_capacity, 0xff,
+           (capacity - intern->id_capacity) * sizeof *ids);
     intern->ids = ids;
     intern->id_capacity = capacity;
     return true;
@@ -195,7 +199,8 @@ la_intern_ranks(const la_intern *intern, uint32_t *ranks)
     for (uint32_t id = 0; id < intern->count; id++) {
         order[id] = id;
     }
-    la_sort_by(order, order + intern->count, intern->count, compare_texts, intern->texts);
+    la_sort_by(order, order + intern->count, intern->count, compare_texts,
+               intern->texts);
     for (uint32_t i = 0; i < intern->count; i++) {
         ranks[order[i]] = i;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The distinct texts of one key column, numbered from 0 in order of first appearance: a fold's
- * own numbers, never on disk. */
+/* The distinct texts of one key column, numbered from 0 in order of first appearance: a
+ * fold's own numbers, never on disk. */
 #ifndef LA_FOLD_INTERN_H
 #define LA_FOLD_INTERN_H
 
@@ -33,7 +33,8 @@ size_t la_intern_memory(const la_intern *intern);
 /* Id of a text, added when absent; LA_NO_ID: out of memory. */
 uint32_t la_intern_add(la_intern *intern, const char *at, size_t size);
 uint32_t la_intern_find(const la_intern *intern, const char *at, size_t size);
-/* Makes `ids` an answer for every code of `dict` that there is; false: out of memory. */
+/* Makes `ids` an answer for every code of `dict` that there is; false: out of
+ * memory. */
 LA_MUST_CHECK bool la_intern_use_dict(la_intern *intern, const la_dict *dict);
 /* ranks[id] = place of its text in byte order. false: out of memory. */
 LA_MUST_CHECK bool la_intern_ranks(const la_intern *intern, uint32_t *ranks);

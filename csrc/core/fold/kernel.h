@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the inner loops of fold/ share: loads of values as 64-bit words, and the list of rows
- * that a kernel walks.
+/* What the inner loops of fold/ share: loads of values as 64-bit words, and the list of
+ * rows that a kernel walks.
  *
- * A *word* is a value in 64 bits: bool, i32, i64, time, date and decimal sign-extended, u64 as
- * it is, f32 and f64 as the bits of the canonical double. An *order word* is the same value
- * such that unsigned order is value order. */
+ * A *word* is a value in 64 bits: bool, i32, i64, time, date and decimal sign-extended,
+ * u64 as it is, f32 and f64 as the bits of the canonical double. An *order word* is the
+ * same value such that unsigned order is value order. */
 #ifndef LA_FOLD_KERNEL_H
 #define LA_FOLD_KERNEL_H
 
 #include "fold/agg.h"
 #include "fold/loops.h"
 
-/* Above this many bytes of states a loop asks for them a few rows ahead: they no longer fit
- * the second-level cache. */
+/* Above this many bytes of states a loop asks for them a few rows ahead: they no longer
+ * fit the second-level cache. */
 #define LA_PREFETCH_BYTES (256u << 10)
 #define LA_PREFETCH_ROWS 16u
 
@@ -102,8 +102,9 @@ la_word_of(la_type type, uint64_t order)
     return order ^ top;
 }
 
-/* The rows of an update whose argument is not null: NULL means rows 0..*count as they are,
- * else a list, which is `rows->rows` or was written to `scratch` (LA_CHUNK_ROWS numbers). */
+/* The rows of an update whose argument is not null: NULL means rows 0..*count as they
+ * are, else a list, which is `rows->rows` or was written to `scratch` (LA_CHUNK_ROWS
+ * numbers). */
 static inline const uint32_t *
 la_rows_valid(const la_agg_rows *rows, uint32_t *scratch, uint32_t *count)
 {

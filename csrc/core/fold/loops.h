@@ -18,7 +18,7 @@
 #endif
 
 /* A loop compiled twice, the better one picked at load time (as in expr/kernels.h). */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                   \
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                 \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #include <stdlib.h> /* __GLIBC__ */
 #if defined(__GLIBC__)

@@ -3,8 +3,8 @@
 #include "fold/registry.h"
 
 static const la_agg_kind *const kinds[] = {
-    &la_agg_len,   &la_agg_count, &la_agg_null_count, &la_agg_sum,      &la_agg_mean,
-    &la_agg_min,   &la_agg_max,   &la_agg_first,      &la_agg_last,     &la_agg_n_unique,
+    &la_agg_len, &la_agg_count, &la_agg_null_count, &la_agg_sum,  &la_agg_mean,
+    &la_agg_min, &la_agg_max,   &la_agg_first,      &la_agg_last, &la_agg_n_unique,
 };
 
 const la_agg_kind *

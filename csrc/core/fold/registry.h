@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The aggregates there are. A new one: its file, a line here, a line in registry.c, its bytes
- * in docs/internals/format/states.md. */
+/* The aggregates there are. A new one: its file, a line here, a line in registry.c, its
+ * bytes in docs/internals/format/states.md. */
 #ifndef LA_FOLD_REGISTRY_H
 #define LA_FOLD_REGISTRY_H
 

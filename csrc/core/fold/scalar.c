@@ -153,5 +153,6 @@ la_agg_refuse(const char *name, const char *takes, la_type arg, uint8_t arg_scal
 {
     char text[64];
     la_type_text(arg, arg_scale, text, sizeof text);
-    return la_fail(err, LA_TYPE, "could not take %s of %s: it takes %s", name, text, takes);
+    return la_fail(err, LA_TYPE, "could not take %s of %s: it takes %s", name, text,
+                   takes);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One value inside a state: a word or a text that the state owns, and its canonical bytes
- * (format/states.md, "Values"). */
+/* One value inside a state: a word or a text that the state owns, and its canonical
+ * bytes (format/states.md, "Values"). */
 #ifndef LA_FOLD_SCALAR_H
 #define LA_FOLD_SCALAR_H
 
@@ -13,19 +13,22 @@ typedef struct la_owned_text {
     uint32_t capacity;
 } la_owned_text;
 
-LA_MUST_CHECK la_status la_owned_text_set(const la_agg_context *context, la_owned_text *text,
-                                          const char *at, size_t size, la_error *err);
+LA_MUST_CHECK la_status la_owned_text_set(const la_agg_context *context,
+                                          la_owned_text *text, const char *at,
+                                          size_t size, la_error *err);
 void la_owned_text_fini(const la_agg_context *context, la_owned_text *text);
 
-/* Words (fold/kernel.h) of numbers; take refuses what `type` cannot hold and what is not
- * canonical. */
+/* Words (fold/kernel.h) of numbers; take refuses what `type` cannot hold and what is
+ * not canonical. */
 void la_word_put(la_type type, uint64_t word, la_buf *to);
 LA_MUST_CHECK bool la_word_take(la_type type, la_bytes *from, uint64_t *word);
 bool la_word_is_canonical(la_type type, uint64_t word);
 
 void la_text_put(const char *at, size_t size, la_buf *to);
-/* Borrows from `from`. Refuses str and cat that are not UTF-8, and longer than a value may be. */
-LA_MUST_CHECK bool la_text_take(la_type type, la_bytes *from, const char **at, size_t *size);
+/* Borrows from `from`. Refuses str and cat that are not UTF-8, and longer than a value
+ * may be. */
+LA_MUST_CHECK bool la_text_take(la_type type, la_bytes *from, const char **at,
+                                size_t *size);
 
 /* Row `row` of a result column of the argument's type. */
 void la_word_finish(la_type type, uint64_t word, uint32_t row, void *data);

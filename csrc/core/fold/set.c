@@ -2,9 +2,10 @@
 /* Exact sets of words and of texts.
  *
  * Invariants
- *  1. A word set's form is a matter of speed alone: INLINE up to 3 values, then TABLE; at a
- *     growth of the table the set becomes a BITMAP where that takes no more memory, and a
- *     bitmap that would have to grow beyond DENSE_MAX bits a value becomes a TABLE again.
+ *  1. A word set's form is a matter of speed alone: INLINE up to 3 values, then TABLE;
+ *     at a growth of the table the set becomes a BITMAP where that takes no more
+ *     memory, and a bitmap that would have to grow beyond DENSE_MAX bits a value
+ *     becomes a TABLE again.
  *  2. A table is at most half full, so a search ends, and soon.
  *  3. A failed allocation leaves the set as it was. */
 #include "fold/set.h"
@@ -13,8 +14,8 @@
 #include "fold/sort.h"
 
 #define TABLE_FIRST 16u
-/* Bits a value may take when a table turns into a bitmap (a table takes 128 to 256), and
- * before a bitmap turns back: twice that, so that sets do not go to and fro. */
+/* Bits a value may take when a table turns into a bitmap (a table takes 128 to 256),
+ * and before a bitmap turns back: twice that, so that sets do not go to and fro. */
 #define DENSE_NEW 128u
 #define DENSE_MAX 256u
 #define BITMAP_COUNT_MIN 64u
@@ -322,7 +323,8 @@ slots_grow(la_text_set *set, const la_env *env)
 }
 
 static bool
-add_hashed(la_text_set *set, const char *at, size_t size, uint64_t hash, const la_env *env)
+add_hashed(la_text_set *set, const char *at, size_t size, uint64_t hash,
+           const la_env *env)
 {
     if (2 * ((uint64_t)set->count + 1) > set->slot_count && !slots_grow(set, env)) {
         return false;
@@ -338,8 +340,8 @@ add_hashed(la_text_set *set, const char *at, size_t size, uint64_t hash, const l
     }
     if (!grow((void **)&set->entries, &set->entry_capacity, (uint64_t)set->count + 1,
               sizeof *set->entries, env) ||
-        !grow((void **)&set->heap, &set->heap_capacity, (uint64_t)set->heap_size + size, 1,
-              env)) {
+        !grow((void **)&set->heap, &set->heap_capacity, (uint64_t)set->heap_size + size,
+              1, env)) {
         return false;
     }
     if (size > 0) {

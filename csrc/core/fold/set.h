@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exact sets inside states: of 64-bit order words, and of texts. Both own their memory through
- * env, may be moved, and tell their bytes. Zeroed = empty. */
+/* Exact sets inside states: of 64-bit order words, and of texts. Both own their memory
+ * through env, may be moved, and tell their bytes. Zeroed = empty. */
 #ifndef LA_FOLD_SET_H
 #define LA_FOLD_SET_H
 
@@ -17,7 +17,7 @@ typedef enum la_word_form {
 typedef struct la_word_set {
     uint32_t count;
     uint8_t form;
-    bool zero;       /* TABLE: 0 is in the set */
+    bool zero;        /* TABLE: 0 is in the set */
     uint8_t patience; /* TABLE: growths to go before a bitmap is thought of again */
     union {
         uint64_t words[LA_WORD_SET_INLINE];
@@ -30,7 +30,8 @@ typedef struct la_word_set {
 } la_word_set;
 
 /* false: out of memory (or 2^32 - 1 values); the set is as it was. */
-LA_MUST_CHECK bool la_word_set_add_slow(la_word_set *set, uint64_t word, const la_env *env);
+LA_MUST_CHECK bool la_word_set_add_slow(la_word_set *set, uint64_t word,
+                                        const la_env *env);
 LA_MUST_CHECK bool la_word_set_merge(la_word_set *into, const la_word_set *from,
                                      const la_env *env);
 void la_word_set_fini(la_word_set *set, const la_env *env);
@@ -110,7 +111,8 @@ LA_MUST_CHECK bool la_text_set_merge(la_text_set *into, const la_text_set *from,
                                      const la_env *env);
 void la_text_set_fini(la_text_set *set, const la_env *env);
 size_t la_text_set_heap(const la_text_set *set);
-/* Entry numbers in order of their bytes into `to`, with `room` as scratch, count each. */
+/* Entry numbers in order of their bytes into `to`, with `room` as scratch, count
+ * each. */
 void la_text_set_sorted(const la_text_set *set, uint32_t *to, uint32_t *room);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Radix sort of words, least byte first, leaving out bytes in which all words agree; merge
- * sort for everything that needs a comparison. */
+/* Radix sort of words, least byte first, leaving out bytes in which all words agree;
+ * merge sort for everything that needs a comparison. */
 #include "fold/sort.h"
 
 #define SMALL 24u
@@ -135,7 +135,7 @@ la_sort_by(uint32_t *numbers, uint32_t *room, size_t count, la_compare compare,
             size_t a = low, b = middle, to = low;
             while (a < middle && b < high) {
                 room[to++] = compare(ctx, numbers[a], numbers[b]) <= 0 ? numbers[a++]
-                                                                        : numbers[b++];
+                                                                       : numbers[b++];
             }
             while (a < middle) {
                 room[to++] = numbers[a++];

@@ -8,7 +8,8 @@
 /* Words, ascending: radix sort by the bytes that differ. `room` has `count` words. */
 void la_sort_words(uint64_t *words, uint64_t *room, size_t count);
 
-/* Numbers by words[i] (radix, stable); `words` is permuted along. Rooms of `count` each. */
+/* Numbers by words[i] (radix, stable); `words` is permuted along. Rooms of `count`
+ * each. */
 void la_sort_numbers(uint32_t *numbers, uint64_t *words, uint32_t *number_room,
                      uint64_t *word_room, size_t count);
 

@@ -81,14 +81,16 @@ la_window_index_start(const la_window_axis *axis, int64_t index)
     return 0;
 }
 
-/* Start of the window of `us` and its length, 0 where it is cut off at the ends of time. */
+/* Start of the window of `us` and its length, 0 where it is cut off at the ends of
+ * time. */
 static int64_t
 window_of(const la_window_axis *axis, int64_t us, int64_t *index, uint64_t *size)
 {
     *index = la_window_index(axis, us);
     int64_t start = la_window_index_start(axis, *index), end;
     if (axis->size > 0) {
-        bool cut = __builtin_add_overflow(start, axis->size, &end) || start == INT64_MIN;
+        bool cut =
+            __builtin_add_overflow(start, axis->size, &end) || start == INT64_MIN;
         *size = cut ? 0 : (uint64_t)axis->size;
         return start;
     }
@@ -125,16 +127,18 @@ all_within(const int64_t *times, const uint32_t *rows, uint32_t count, int64_t s
         }
     }
     for (uint32_t i = 0; rows == NULL && i < count; i += BLOCK) {
-        if (!block_within(times + i, count - i < BLOCK ? count - i : BLOCK, start, size)) {
+        if (!block_within(times + i, count - i < BLOCK ? count - i : BLOCK, start,
+                          size)) {
             return false;
         }
     }
     return true;
 }
 
-/* Windows of one length, by a multiplication: with m = floor(2^64 / size), floor(x * m / 2^64)
- * is the quotient or one less for 0 <= x < 2^63, as x * (2^64 / size - m) < 2^64. x is counted
- * from 2^20 windows before the first row's; false: some row lies outside of that. */
+/* Windows of one length, by a multiplication: with m = floor(2^64 / size), floor(x * m
+ * / 2^64) is the quotient or one less for 0 <= x < 2^63, as x * (2^64 / size - m) <
+ * 2^64. x is counted from 2^20 windows before the first row's; false: some row lies
+ * outside of that. */
 LA_INLINE int64_t
 divide(uint64_t x, uint64_t size, uint64_t reciprocal)
 {
@@ -173,8 +177,8 @@ indices_of_length(const la_window_axis *axis, const int64_t *restrict times,
 }
 
 bool
-la_window_indices(const la_window_axis *axis, const int64_t *times, const uint32_t *rows,
-                  uint32_t count, int64_t *to)
+la_window_indices(const la_window_axis *axis, const int64_t *times,
+                  const uint32_t *rows, uint32_t count, int64_t *to)
 {
     uint64_t size;
     int64_t index;
