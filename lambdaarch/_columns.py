@@ -34,7 +34,7 @@ PHYSICAL: dict[str, type[np.generic]] = {
 }
 TEXT = ("str", "cat")
 DECIMAL_END = 10**18
-FLOAT_EXACT = 2.0**53
+FLOAT_SURE = 2.0**52  # below, no two decimals of one scale are the same float
 
 
 def columns_of(
@@ -310,7 +310,7 @@ def _decimal(array: NDArray[Any], mask: Mask, field: Field, bad: Bad) -> CoreCol
         return array.astype(object), mask, False
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.rint(exact * power)
-        sure = np.abs(scaled) < FLOAT_EXACT
+        sure = np.abs(scaled) < FLOAT_SURE
         same = scaled / power == exact
     # A correctly rounded quotient that gives the float back is the decimal it was read
     # from.

@@ -428,11 +428,18 @@ def _text(raw: str | bytes) -> str:
 
 def _is_table(rows: Mapping[str, Any]) -> bool:
     """Whether a dict holds columns (any of them is one) or the values of a row."""
-    return any(
-        isinstance(value, (list, tuple, np.ndarray))
+    return any(_is_column(value) for value in rows.values())
+
+
+def _is_column(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0  # np.ma.masked is an array without dimensions
+    if isinstance(value, (str, bytes, np.generic)):
+        return False
+    return (
+        isinstance(value, (list, tuple))
         or (hasattr(value, "__len__") and hasattr(value, "dtype"))
         or hasattr(value, "__arrow_c_array__")
-        for value in rows.values()
     )
 
 

@@ -176,9 +176,13 @@ class Store:
             "dedupe": list(ids) if ids else None,
             "check": [to_predicate(expr).to_plan(fields.types) for expr in check],
         }
-        return Log(
-            self._core.log(name, json.dumps(spec, ensure_ascii=False)), sync=sync
-        )
+        try:
+            core = self._core.log(name, json.dumps(spec, ensure_ascii=False))
+        except NotFoundError as error:
+            if self._mode == "r":
+                error.add_note('the store is open for reading: la.open(path, mode="w")')
+            raise
+        return Log(core, sync=sync)
 
     @property
     def logs(self) -> dict[str, Log]:

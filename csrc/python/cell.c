@@ -261,24 +261,45 @@ decimal_text(const la_field *field, const char *text, Py_ssize_t size, PyObject 
 }
 
 static la_outcome
-decimal_float(const la_field *field, PyObject *value, la_cell *out)
+decimal_object(const la_field *field, PyObject *decimal, PyObject *value, la_cell *out)
 {
+    PyObject *plain = PyObject_CallMethod(decimal, "__format__", "s", "f");
+    Py_ssize_t size;
+    const char *text = plain == NULL ? NULL : PyUnicode_AsUTF8AndSize(plain, &size);
+    la_outcome done = text == NULL ? from_exception(out, field, value)
+                                   : decimal_text(field, text, size, value, out);
+    Py_XDECREF(plain);
+    return done;
+}
+
+/* The decimal that a float was read from: the one with the fewest digits that reads back as
+ * it. Below 2^52 units only one of the scale does; above, Python's repr finds it. */
+static la_outcome
+decimal_float(const la_module *module, const la_field *field, PyObject *value,
+              la_cell *out)
+{
+    static const char HINT[] =
+        "a float must read back as itself at this scale; round it "
+        "first or give decimal.Decimal";
     double x = PyFloat_AsDouble(value);
     double scaled = nearbyint(x * (double)POWERS[field->scale]);
-    if (isfinite(scaled) && fabs(scaled) < (double)DECIMAL_END) {
-        for (int64_t step = -1; step <= 1; step++) {
-            int64_t candidate = (int64_t)scaled + step;
-            if (candidate > -DECIMAL_END && candidate < DECIMAL_END &&
-                pyla_decimal_to_double(candidate, field->scale) == x) {
-                out->integer = candidate;
-                return CELL_VALUE;
-            }
-        }
+    if (!isfinite(x)) {
+        return unexpected(out, field, value, HINT);
     }
-    return unexpected(
-        out, field, value,
-        "a float must read back as itself at this scale; round it first or "
-        "give decimal.Decimal");
+    if (fabs(scaled) < (double)(INT64_C(1) << 52)) {
+        out->integer = (int64_t)scaled;
+        return pyla_decimal_to_double(out->integer, field->scale) == x
+                   ? CELL_VALUE
+                   : unexpected(out, field, value, HINT);
+    }
+    char *shortest = PyOS_double_to_string(x, 'r', 0, 0, NULL);
+    PyObject *decimal =
+        shortest == NULL ? NULL : PyObject_CallFunction(module->decimal, "s", shortest);
+    PyMem_Free(shortest);
+    la_outcome done = decimal == NULL ? from_exception(out, field, value)
+                                      : decimal_object(field, decimal, value, out);
+    Py_XDECREF(decimal);
+    return done == CELL_BAD ? unexpected(out, field, value, HINT) : done;
 }
 
 static la_outcome
@@ -309,7 +330,7 @@ cell_decimal(const la_module *module, const la_field *field, PyObject *value,
         return CELL_VALUE;
     }
     if (is_float(value)) {
-        return decimal_float(field, value, out);
+        return decimal_float(module, field, value, out);
     }
     int known = PyObject_IsInstance(value, module->decimal);
     if (known < 0) {
@@ -318,13 +339,7 @@ cell_decimal(const la_module *module, const la_field *field, PyObject *value,
     if (!known) {
         return unexpected(out, field, value, "");
     }
-    PyObject *plain = PyObject_CallMethod(value, "__format__", "s", "f");
-    Py_ssize_t size;
-    const char *text = plain == NULL ? NULL : PyUnicode_AsUTF8AndSize(plain, &size);
-    la_outcome done = text == NULL ? from_exception(out, field, value)
-                                   : decimal_text(field, text, size, value, out);
-    Py_XDECREF(plain);
-    return done;
+    return decimal_object(field, value, value, out);
 }
 
 /* Days since 1970-01-01 of a Gregorian date (Hinnant's algorithm). */

@@ -526,6 +526,130 @@ as_a_list(void)
     }
 }
 
+/* A writer that seals between two calls of a reader, wherever that is. */
+typedef struct racing {
+    la_env env;
+    const la_env *inner;
+    la_log *writer;
+    const uint64_t *keys;
+    uint64_t *count;
+    uint64_t calls, at;
+} racing;
+
+static void
+race(racing *r)
+{
+    la_error err;
+
+    if (++r->calls == r->at) {
+        for (int i = 0; i < 3; i++) {
+            append_keys(r->writer, r->keys + *r->count, 20);
+            *r->count += 20;
+            CHECK_OK(la_log_seal(r->writer, &err), &err);
+        }
+    }
+}
+
+static int
+racing_open(void *ctx, const char *path, int flags, int mode)
+{
+    racing *r = ctx;
+    race(r);
+    return r->inner->io.open(r->inner->io.ctx, path, flags, mode);
+}
+
+static int64_t
+racing_pread(void *ctx, int fd, void *to, size_t size, uint64_t byte)
+{
+    racing *r = ctx;
+    race(r);
+    return r->inner->io.pread(r->inner->io.ctx, fd, to, size, byte);
+}
+
+static int
+racing_list(void *ctx, const char *path, int (*each)(void *arg, const char *name), void *arg)
+{
+    racing *r = ctx;
+    race(r);
+    return r->inner->io.list(r->inner->io.ctx, path, each, arg);
+}
+
+#define PASS(name, parameters, arguments)                                                \
+    static int racing_##name parameters                                                  \
+    {                                                                                    \
+        racing *r = ctx;                                                                 \
+        return r->inner->io.name arguments;                                              \
+    }
+PASS(close, (void *ctx, int fd), (r->inner->io.ctx, fd))
+PASS(map, (void *ctx, int fd, size_t size, const void **out),
+     (r->inner->io.ctx, fd, size, out))
+PASS(map_shared, (void *ctx, int fd, size_t size, bool writable, void **out),
+     (r->inner->io.ctx, fd, size, writable, out))
+
+static int64_t
+racing_size(void *ctx, int fd)
+{
+    racing *r = ctx;
+    return r->inner->io.file_size(r->inner->io.ctx, fd);
+}
+
+static void
+racing_unmap(void *ctx, const void *at, size_t size)
+{
+    racing *r = ctx;
+    r->inner->io.unmap(r->inner->io.ctx, at, size);
+}
+
+static void
+readers_race_with_sealing(void)
+{
+    uint64_t *keys = number_keys(3000);
+    uint64_t at = 0;
+    bool reached = true;
+
+    while (reached) {
+        sim *s = sim_new(16);
+        uint64_t count = 0, durable, published;
+        racing r = {.inner = sim_env(s), .keys = keys, .count = &count, .at = ++at};
+        la_log *reader;
+        la_error err;
+
+        r.env.mem = r.inner->mem;
+        r.env.io = (la_io){.ctx = &r,
+                           .open = racing_open,
+                           .close = racing_close,
+                           .pread = racing_pread,
+                           .file_size = racing_size,
+                           .list = racing_list,
+                           .map = racing_map,
+                           .unmap = racing_unmap,
+                           .map_shared = racing_map_shared};
+        r.writer = open_log(r.inner, LA_MODE_WRITE, SPEC_SMALL);
+        append_keys(r.writer, keys, 30);
+        count = 30;
+        CHECK_OK(la_log_seal(r.writer, &err), &err);
+        append_keys(r.writer, keys + count, 7);
+        count += 7;
+        CHECK_OK(la_log_open_folder(&r.env, "/log", "orders", LA_MODE_READ, NULL, &reader,
+                                    &err),
+                 &err);
+        CHECK_OK(la_log_positions(reader, &durable, &published, &err), &err);
+        CHECK(durable >= 37);
+        check_log(reader, keys, durable);
+        append_keys(r.writer, keys + count, 3);
+        count += 3;
+        CHECK_OK(la_log_positions(reader, &durable, &published, &err), &err);
+        reached = r.calls >= r.at;
+        r.at = 0;
+        check_log(reader, keys, count);
+        la_log_close(reader);
+        la_log_close(r.writer);
+        sim_free(s);
+    }
+    printf("    %" PRIu64 " places\n", at - 1);
+    free(keys);
+}
+
 /* Several threads append and sync together while others read. */
 typedef struct worker {
     la_log *log;
@@ -689,6 +813,7 @@ main(void)
     RUN(parts_and_ranges);
     RUN(foreign_dictionaries);
     RUN(as_a_list);
+    RUN(readers_race_with_sealing);
     RUN(many_threads);
     RUN(many_segments);
     return test_end();

@@ -439,8 +439,8 @@ check_accounting(const answer *a)
 
 /* -------------------------------------------------------------------- oracle */
 
-static la_fold *
-fold_of(shop *s, la_plan *plan, uint64_t position)
+la_fold *
+shop_states(shop *s, la_plan *plan, uint64_t position)
 {
     la_snapshot *snapshot;
     la_reader *reader;
@@ -489,7 +489,7 @@ shop_fold(shop *s, const char *plan_text, uint64_t position)
     la_plan *plan;
     la_error err;
     CHECK_OK(la_store_plan(s->store, plan_text, &plan, &err), &err);
-    la_fold *fold = fold_of(s, plan, position);
+    la_fold *fold = shop_states(s, plan, position);
     uint32_t count = la_fold_group_count(fold);
     uint32_t *order = malloc((count + 1) * sizeof *order);
     const uint8_t *overflow[LA_AGGREGATES_MAX];

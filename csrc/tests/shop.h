@@ -16,6 +16,7 @@
 
 #include "base/json.h"
 #include "expr/plan.h"
+#include "fold/fold.h"
 #include "views/store.h"
 
 typedef struct shop {
@@ -70,6 +71,8 @@ void answer_free(answer *a);
 /* counted + filtered + ... == position, in all and in each part. */
 void check_accounting(const answer *a);
 
+/* A fold of [0, position) from nothing; la_fold_free it. */
+la_fold *shop_states(shop *s, la_plan *plan, uint64_t position);
 /* The rows that a fold of [0, position) from nothing gives; free() them. */
 char *shop_fold(shop *s, const char *plan, uint64_t position);
 char *chunk_rows(const la_env *env, const la_chunk *chunk, const la_query *query);

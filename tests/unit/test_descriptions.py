@@ -22,7 +22,9 @@ DAY = 86_400_000_000
 
 
 def test_a_schema_reads_types():
-    schema = la.Schema({"id": "u64", "t": "time", "m": "decimal(2)?", "x": la.nullable("f64")})
+    schema = la.Schema(
+        {"id": "u64", "t": "time", "m": "decimal(2)?", "x": la.nullable("f64")}
+    )
     assert schema.types == {"id": "u64", "t": "time[us]", "m": "decimal(2)", "x": "f64"}
     assert [f.nullable for f in schema.values()] == [False, False, True, True]
     assert schema["m"].scale == 2
@@ -59,7 +61,12 @@ def test_windows_become_plans():
     assert la.tumbling(np.timedelta64(1, "h")).size_us == DAY // 24
     assert la.tumbling("1d12h").size_us == DAY * 3 // 2
     assert la.tumbling("1d", origin="1970-01-03T06:00").origin_us == DAY // 4
-    for text, unit in [("1w", "week"), ("1mo", "month"), ("1q", "quarter"), ("1y", "year")]:
+    for text, unit in [
+        ("1w", "week"),
+        ("1mo", "month"),
+        ("1q", "quarter"),
+        ("1y", "year"),
+    ]:
         assert la.tumbling(text) == la.calendar(unit)
         assert la.tumbling(text).to_plan()["tz"] == "UTC"
     assert la.tumbling("2w").count == 2

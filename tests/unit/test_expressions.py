@@ -114,7 +114,9 @@ def test_a_literal_has_the_type_of_its_value(value, node):
     assert lit(value).to_plan() == node
 
 
-@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, Decimal("NaN"), Decimal(10**18)])
+@pytest.mark.parametrize(
+    "value", [2**64, -(2**63) - 1, Decimal("NaN"), Decimal(10**18)]
+)
 def test_a_literal_that_fits_nowhere_is_refused(value):
     with pytest.raises(la.InvalidError):
         lit(value)
@@ -160,7 +162,9 @@ def test_an_expression_has_no_truth_and_says_what_to_write():
 
 def test_an_expression_prints_as_it_was_written():
     expr = when(col("kind") == "refund").then(-col("amount")).otherwise(col("amount"))
-    text = 'when((col("kind") == "refund")).then(-col("amount")).otherwise(col("amount"))'
+    text = (
+        'when((col("kind") == "refund")).then(-col("amount")).otherwise(col("amount"))'
+    )
     assert repr(expr) == text
     assert expr.explain() == text
     assert repr(col("x").is_in([1, 2])) == 'col("x").is_in([1, 2])'

@@ -178,18 +178,11 @@ static void
 pick_encode(const la_agg_context *context, const void *state, la_buf *to)
 {
     const pick *from = state;
-    la_buf_u8(to, from->seen);
-    if (!from->seen) {
-        return;
-    }
-    la_word_put(LA_T_TIME, (uint64_t)from->time, to);
-    la_buf_varint(to, from->log);
-    la_buf_varint(to, from->position);
-    if (la_type_is_text(context->arg_type)) {
-        la_text_put(from->text.at, from->text.size, to);
-    }
-    else {
-        la_word_put(context->arg_type, from->word, to);
+    la_scalar_put(context, from->seen, from->word, &from->text, to);
+    if (from->seen) {
+        la_word_put(LA_T_TIME, (uint64_t)from->time, to);
+        la_buf_varint(to, from->log);
+        la_buf_varint(to, from->position);
     }
 }
 
@@ -197,29 +190,21 @@ static bool
 pick_decode(const la_agg_context *context, void *state, la_bytes *from)
 {
     pick *to = state;
-    uint8_t seen = la_bytes_u8(from);
     uint64_t time;
+    bool seen;
 
-    if (from->bad || seen == 0) {
-        return !from->bad;
+    if (!la_scalar_take(context, from, &seen, &to->word, &to->text)) {
+        return false;
     }
-    if (seen != 1 || !la_word_take(LA_T_TIME, from, &time)) {
+    if (!seen) {
+        return true;
+    }
+    if (!la_word_take(LA_T_TIME, from, &time)) {
         return false;
     }
     uint64_t log = la_bytes_varint(from);
     uint64_t position = la_bytes_varint(from);
     if (from->bad || log > UINT32_MAX) {
-        return false;
-    }
-    if (la_type_is_text(context->arg_type)) {
-        const char *at;
-        size_t size;
-        if (!la_text_take(context->arg_type, from, &at, &size) ||
-            la_owned_text_set(context, &to->text, at, size, NULL) != LA_OK) {
-            return false;
-        }
-    }
-    else if (!la_word_take(context->arg_type, from, &to->word)) {
         return false;
     }
     take_place(to, (int64_t)time, (uint32_t)log, position);

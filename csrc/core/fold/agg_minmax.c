@@ -283,16 +283,12 @@ static void
 minmax_encode(const la_agg_context *context, const void *state, bool is_max, la_buf *to)
 {
     bool has = has_value(context, state);
-    la_buf_u8(to, has);
-    if (has && la_type_is_text(context->arg_type)) {
-        const la_owned_text *text = state;
-        la_text_put(text->at, text->size, to);
+    uint64_t word = 0;
+
+    if (has && !la_type_is_text(context->arg_type)) {
+        word = word_of_rank(context->arg_type, is_max, *(const uint64_t *)state);
     }
-    else if (has) {
-        uint64_t rank = *(const uint64_t *)state;
-        la_word_put(context->arg_type, word_of_rank(context->arg_type, is_max, rank),
-                    to);
-    }
+    la_scalar_put(context, has, word, state, to);
 }
 
 static void
@@ -311,26 +307,16 @@ static bool
 minmax_decode(const la_agg_context *context, void *state, bool is_max, la_bytes *from)
 {
     la_type type = context->arg_type;
-    uint8_t has = la_bytes_u8(from);
-
-    if (from->bad || has == 0) {
-        return !from->bad;
-    }
-    if (has != 1) {
-        return false;
-    }
-    if (la_type_is_text(type)) {
-        const char *at;
-        size_t size;
-        return la_text_take(type, from, &at, &size) &&
-               la_owned_text_set(context, state, at, size, NULL) == LA_OK;
-    }
     uint64_t word;
-    if (!la_word_take(type, from, &word)) {
+    bool has;
+
+    if (!la_scalar_take(context, from, &has, &word, state)) {
         return false;
     }
-    bool nan = la_type_is_float(type) && la_double_of(word) != la_double_of(word);
-    offer_rank(context, state, nan ? RANK_NAN : rank_of(type, is_max, word));
+    if (has && !la_type_is_text(type)) {
+        bool nan = la_type_is_float(type) && la_double_of(word) != la_double_of(word);
+        offer_rank(context, state, nan ? RANK_NAN : rank_of(type, is_max, word));
+    }
     return true;
 }
 

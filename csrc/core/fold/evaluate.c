@@ -8,7 +8,7 @@
  *
  *   where     alone, when something behind it can fail
  *   main      keys, filters, arguments; and where, when nothing behind it can fail
- *   guarded an argument that can fail behind a filter, over the rows the filter admits
+ *   guarded   an argument that can fail behind a filter, over the rows the filter admits
  *
  * Invariants
  *  1. A plan without expressions that can fail is one program, one run a chunk.

@@ -2,8 +2,7 @@
 /* The fold: chunks in, states per group out. The only arithmetic in the system; batch,
  * speed, merge, roll-up and version files all hold their groups in this one table.
  *
- *   rows -> where -> keys, window -> group number -> update of each aggregate's state
- *   array
+ *   rows -> where -> keys, window -> group number -> each aggregate's array of states
  *
  * A fold is used by one thread at a time. Groups are numbered from 0 in order of first
  * appearance, which means nothing: canonical output comes from la_fold_sorted. */

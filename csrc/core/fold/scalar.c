@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "chunk/utf8.h"
+#include "chunk/value.h"
 #include "fold/kernel.h"
 
 la_status
@@ -37,6 +38,51 @@ la_owned_text_fini(const la_agg_context *context, la_owned_text *text)
     *context->heap_used -= text->capacity;
     la_dealloc(context->env, text->at, text->capacity);
     memset(text, 0, sizeof *text);
+}
+
+void
+la_scalar_put(const la_agg_context *context, bool has, uint64_t word,
+              const la_owned_text *text, la_buf *to)
+{
+    la_value value = {.type = context->arg_type, .scale = context->arg_scale};
+
+    if (!has) {
+        value.null = true;
+    }
+    else if (la_type_is_text(value.type)) {
+        value.text = text->at;
+        value.size = text->size;
+    }
+    else if (la_type_is_float(value.type)) {
+        value.f64 = la_double_of(word);
+    }
+    else {
+        value.i64 = (int64_t)word;
+    }
+    la_key_put(to, &value);
+}
+
+bool
+la_scalar_take(const la_agg_context *context, la_bytes *from, bool *has, uint64_t *word,
+               la_owned_text *text)
+{
+    la_type type = context->arg_type;
+    la_value value;
+    la_arena arena; /* for the text without its escapes */
+
+    la_arena_init(&arena, context->env);
+    bool taken = la_key_take(from, type, context->arg_scale, &arena, &value);
+    *has = taken && !value.null;
+    if (*has && la_type_is_text(type)) {
+        taken = value.size <= LA_VALUE_BYTES_MAX &&
+                la_owned_text_set(context, text, value.text, value.size, NULL) == LA_OK;
+    }
+    else if (*has) {
+        *word = la_type_is_float(type) ? la_bits_of(value.f64) : (uint64_t)value.i64;
+        taken = la_word_is_canonical(type, *word);
+    }
+    la_arena_fini(&arena);
+    return taken;
 }
 
 void

@@ -18,15 +18,21 @@ LA_MUST_CHECK la_status la_owned_text_set(const la_agg_context *context,
                                           size_t size, la_error *err);
 void la_owned_text_fini(const la_agg_context *context, la_owned_text *text);
 
-/* Words (fold/kernel.h) of numbers; take refuses what `type` cannot hold and what is
- * not canonical. */
+/* A value of the argument's type as a key part (chunk/value.h): `text` where it is one,
+ * else `word` (fold/kernel.h); null where the state has none. */
+void la_scalar_put(const la_agg_context *context, bool has, uint64_t word,
+                   const la_owned_text *text, la_buf *to);
+/* false: not what put writes, or out of memory. */
+LA_MUST_CHECK bool la_scalar_take(const la_agg_context *context, la_bytes *from,
+                                  bool *has, uint64_t *word, la_owned_text *text);
+
+/* Elements of sets, shorter: words as varints (zigzag but for u64) or 8 bytes of a
+ * double; texts with their size. take refuses what `type` cannot hold and what is not
+ * canonical, and borrows texts from `from`. */
 void la_word_put(la_type type, uint64_t word, la_buf *to);
 LA_MUST_CHECK bool la_word_take(la_type type, la_bytes *from, uint64_t *word);
 bool la_word_is_canonical(la_type type, uint64_t word);
-
 void la_text_put(const char *at, size_t size, la_buf *to);
-/* Borrows from `from`. Refuses str and cat that are not UTF-8, and longer than a value
- * may be. */
 LA_MUST_CHECK bool la_text_take(la_type type, la_bytes *from, const char **at,
                                 size_t *size);
 

@@ -207,7 +207,8 @@ flush_rows(sealing *s, la_gather *g, const char *path, la_error *err)
     }
     status = la_gather_rows(g, s->max_time, &rows, err);
     if (status == LA_OK) {
-        status = la_frame_put(s->frames, &rows, s->seed, s->entry.epoch, s->length,
+        /* No reader asks a sealed segment how far it was durable. */
+        status = la_frame_put(s->frames, &rows, s->seed, s->entry.epoch, LA_SEGMENT_HEADER,
                               LA_EFFORT_SEALED, &s->out, &info, err);
     }
     if (status != LA_OK) {

@@ -215,17 +215,6 @@ typedef struct sides {
     uint32_t batch_room, speed_room;
 } sides;
 
-static la_status
-select_point(sides *s, const la_buf *key)
-{
-    uint32_t b = la_fold_find(s->g->base, key->data, key->size);
-    uint32_t l = la_fold_find(s->g->live.fold, key->data, key->size);
-    s->batch_groups[0] = b;
-    s->batch_count = b != UINT32_MAX;
-    s->speed_groups[0] = l;
-    s->speed_count = l != UINT32_MAX;
-    return LA_OK;
-}
 
 static la_status
 make_room(sides *s, uint32_t batch, uint32_t speed, la_error *err)
@@ -240,6 +229,23 @@ make_room(sides *s, uint32_t batch, uint32_t speed, la_error *err)
     return s->batch_groups == NULL || s->speed_groups == NULL
                ? la_fail_nomem(err, (size_t)batch * sizeof(uint32_t))
                : LA_OK;
+}
+
+static la_status
+select_point(sides *s, const la_buf *key, la_error *err)
+{
+    la_status status = make_room(s, 1, 1, err);
+    if (status == LA_OK) {
+        status = la_select_find(s->g->base, key, s->batch_groups, err);
+    }
+    if (status == LA_OK) {
+        status = la_select_find(s->g->live.fold, key, s->speed_groups, err);
+    }
+    if (status == LA_OK) {
+        s->batch_count = s->batch_groups[0] != UINT32_MAX;
+        s->speed_count = s->speed_groups[0] != UINT32_MAX;
+    }
+    return status;
 }
 
 static la_status
@@ -453,10 +459,7 @@ answer(la_query *query, la_generation *g, la_error *err)
     sides s = {.query = query, .g = g, .batch = g->base, .speed = g->live.fold};
     status = la_generation_load(g, spec->since, spec->until, point ? &key : NULL, err);
     if (status == LA_OK) {
-        status = point ? make_room(&s, 1, 1, err) : LA_OK;
-    }
-    if (status == LA_OK) {
-        status = point ? select_point(&s, &key) : select_all(&s, err);
+        status = point ? select_point(&s, &key, err) : select_all(&s, err);
     }
     if (status == LA_OK && spec->rollup) {
         status = roll_up(&s, err);

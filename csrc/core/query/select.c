@@ -3,6 +3,12 @@
  * means the same here, in files and in the fold. */
 #include "query/select.h"
 
+#include "base/error.h"
+
+/* Keys up to this size need no memory to look up once there was some (fold's arena keeps a
+ * block of 4 KiB). */
+#define SHORT_KEY 512u
+
 bool
 la_select_point(const la_query_spec *spec, const la_plan *plan, la_buf *key)
 {
@@ -30,6 +36,43 @@ la_select_point(const la_query_spec *spec, const la_plan *plan, la_buf *key)
         la_key_put(key, &start);
     }
     return !key->failed;
+}
+
+static bool
+same_key(const la_buf *a, const la_buf *b)
+{
+    return a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
+}
+
+/* la_fold_find finds nothing when it has no memory to read the key. Group 0 is there: where it
+ * is found there is memory, and the next look-up of a short key tells the truth. */
+la_status
+la_select_find(const la_fold *fold, const la_buf *key, uint32_t *group, la_error *err)
+{
+    uint32_t count = la_fold_group_count(fold);
+    uint32_t found = la_fold_find(fold, key->data, key->size);
+    la_buf other;
+    la_buf_init(&other, key->env);
+    bool failed = false;
+    if (found == UINT32_MAX && count > 0) {
+        la_fold_key(fold, 0, &other);
+        failed = other.failed || (other.size <= SHORT_KEY &&
+                                  la_fold_find(fold, other.data, other.size) != 0);
+        bool sure = key->size <= SHORT_KEY && other.size <= SHORT_KEY;
+        found = sure && !failed ? la_fold_find(fold, key->data, key->size) : UINT32_MAX;
+        for (uint32_t i = 0; !sure && !failed && found == UINT32_MAX && i < count; i++) {
+            la_buf_clear(&other);
+            la_fold_key(fold, i, &other);
+            failed = other.failed;
+            found = same_key(&other, key) ? i : UINT32_MAX;
+        }
+    }
+    la_buf_fini(&other);
+    if (failed) {
+        return la_fail_nomem(err, key->size);
+    }
+    *group = found;
+    return LA_OK;
 }
 
 /* Size of the key part at `at`, 0 when it is cut short. */
