@@ -45,7 +45,8 @@ class DailyRevenue:
         return (
             f"revenue of {self.day}: {self.total:,}\n"
             f"  from batch  {self.batch:,}  (orders before position {self.cutoff:,})\n"
-            f"  from live   {self.live:>7,}  ({self.position - self.cutoff} orders since)"
+            f"  from live   {self.live:>7,}  "
+            f"({self.position - self.cutoff} orders since)"
         )
 
 

@@ -7,7 +7,6 @@ import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from ._times import time_of
@@ -27,10 +26,6 @@ class RowCounts:
     Attributes
     ----------
     counted, filtered, failed, late, duplicate, retracted, quarantined, erased : int
-    failed_by : mapping of str to int
-        Failed rows by reason.
-    failed_first : int or None
-        The lowest position that failed.
     """
 
     counted: int = 0
@@ -41,8 +36,6 @@ class RowCounts:
     retracted: int = 0
     quarantined: int = 0
     erased: int = 0
-    failed_by: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    failed_first: int | None = None
 
     @property
     def total(self) -> int:
@@ -56,11 +49,7 @@ class RowCounts:
     @classmethod
     def from_json(cls, counts: Mapping[str, Any]) -> RowCounts:
         """From the core's JSON; classes it does not name are 0."""
-        return cls(
-            **{name: int(counts.get(name) or 0) for name in CLASSES},
-            failed_by=MappingProxyType(dict(counts.get("failed_by") or {})),
-            failed_first=counts.get("failed_first"),
-        )
+        return cls(**{name: int(counts.get(name) or 0) for name in CLASSES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +74,10 @@ class Receipt:
         All rows of [0, position) by class.
     rows_by_part : mapping of str to RowCounts
         The same for ``"batch"`` and ``"speed"``.
+    failed_by : mapping of str to int
+        Failed rows by reason.
+    failed_first : int or None
+        The lowest position that failed.
     durable : bool
         False: it holds rows of the writer that a crash of the machine may still lose.
     answered : datetime or None
@@ -104,6 +97,8 @@ class Receipt:
     rows: RowCounts
     rows_by_part: Mapping[str, RowCounts]
     durable: bool
+    failed_by: Mapping[str, int] = field(default_factory=dict)
+    failed_first: int | None = None
     answered: dt.datetime | None = None
     erasure_epoch: int = 0
     json: str = ""
@@ -142,15 +137,17 @@ class Receipt:
             fingerprint=got["fingerprint"],
             version=got.get("version") or None,
             catalogue=int(got.get("catalogue", 0)),
-            cutoffs=MappingProxyType({k: int(v) for k, v in got["cutoff"].items()}),
-            positions=MappingProxyType({k: int(v) for k, v in got["position"].items()}),
+            cutoffs={k: int(v) for k, v in got["cutoff"].items()},
+            positions={k: int(v) for k, v in got["position"].items()},
             last_batch_update=None if updated is None else time_of(updated),
             watermark=None if watermark is None else time_of(watermark),
             rows=RowCounts.from_json(got["rows"]),
-            rows_by_part=MappingProxyType(
-                {name: RowCounts.from_json(counts) for name, counts in parts.items()}
-            ),
+            rows_by_part={
+                name: RowCounts.from_json(counts) for name, counts in parts.items()
+            },
             durable=bool(got.get("durable", True)),
+            failed_by=dict(got["rows"].get("failed_by") or {}),
+            failed_first=got["rows"].get("failed_first"),
             answered=None if answered is None else time_of(answered),
             erasure_epoch=int(got.get("erasure_epoch", 0)),
             json=text,

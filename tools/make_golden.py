@@ -4,8 +4,8 @@
 
     tools/make_golden.py 1
 
-Run once, when a format version is released. Refuses to write over an older one: a golden
-store that changes proves nothing.
+Run once, when a format version is released. Refuses to write over an older one: a
+golden store that changes proves nothing.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 /* A small fuzzer for targets with libFuzzer's signature, so that fuzzing needs no clang.
  *
  *     fuzz_json corpus/json                        replays files and folders
- *     fuzz_json corpus/json -seconds 60 -seed 7    then mutates them
- *     fuzz_json ... -out found                     writes what fails there, not to "."
+ *     fuzz_json -seconds 60 -seed 7 corpus/json    then mutates them
+ *     fuzz_json -out found ...                     writes what fails there, not to "."
  *
  * Inputs that reach a new edge (trace-pc, edges hashed as AFL does) or a new count of one join
  * the pool; operands of comparisons (trace-cmp) are what gets written into inputs. The same seed
@@ -19,7 +19,7 @@
 
 #include "fuzz.h"
 
-#define EDGES 65536u
+#define EDGES 32768u
 #define POOL_MAX 20000u
 #define OPERANDS 256u
 #define SECONDS_MAX 1.0
@@ -40,6 +40,7 @@ static bool watching;
 static uintptr_t edge_before;
 static uint64_t rng, executions;
 static input now;
+static uint8_t scratch[FUZZ_INPUT_MAX];
 static const char *out_folder = ".";
 
 void __sanitizer_set_death_callback(void (*callback)(void));
@@ -163,13 +164,14 @@ seconds_of(clockid_t clock)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Takes over `data`; keeps it in the pool when it did something new. */
+/* Keeps a copy in the pool when it did something new. */
 static void
-run(uint8_t *data, size_t size)
+run(const uint8_t *data, size_t size)
 {
     struct itimerval hang = {.it_value.tv_sec = HANG_SECONDS}, none = {0};
     /* Exactly as long as the input, so that reading past its end is seen. */
-    now = (input){realloc(data, size == 0 ? 1 : size), size};
+    now = (input){malloc(size), size};
+    memcpy(now.data, data, size);
     memset(edges, 0, sizeof edges);
     edge_before = 0;
     setitimer(ITIMER_VIRTUAL, &hang, NULL); /* SIGVTALRM ends the process */
@@ -217,12 +219,11 @@ replay(const char *path)
         return;
     }
     FILE *f = fopen(path, "rb");
-    uint8_t *data = malloc(FUZZ_INPUT_MAX);
-    size_t size = f == NULL ? 0 : fread(data, 1, FUZZ_INPUT_MAX, f);
+    size_t size = f == NULL ? 0 : fread(scratch, 1, sizeof scratch, f);
     if (f != NULL) {
         fclose(f);
     }
-    run(data, size);
+    run(scratch, size);
 }
 
 /* ------------------------------------------------------------------ mutation */
@@ -325,7 +326,7 @@ fuzz_for(double seconds)
 {
     double end = seconds_of(CLOCK_MONOTONIC) + seconds;
     if (pool_count == 0) {
-        run(calloc(1, 1), 0);
+        run(scratch, 0);
     }
     if (pool_count == 0) { /* without coverage */
         pool[pool_count++] = (input){calloc(1, 1), 0};
@@ -334,13 +335,12 @@ fuzz_for(double seconds)
         /* Newer ones more often: their surroundings are less known. */
         size_t a = below(pool_count), b = below(pool_count);
         const input *from = &pool[below(3) == 0 ? a : a > b ? a : b];
-        uint8_t *data = calloc(1, FUZZ_INPUT_MAX);
         size_t size = from->size;
-        memcpy(data, from->data, size);
+        memcpy(scratch, from->data, size);
         for (uint64_t n = 1 + below(below(3) == 0 ? 8 : 3); n > 0; n--) {
-            size = mutate(data, size);
+            size = mutate(scratch, size);
         }
-        run(data, size);
+        run(scratch, size);
     }
 }
 

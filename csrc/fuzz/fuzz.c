@@ -5,6 +5,7 @@
 #include <fcntl.h>
 
 #include "base/hash.h"
+#include "fold/fold.h"
 
 const uint8_t fuzz_uuid[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 
@@ -233,6 +234,7 @@ static const double hard_floats[] = {0.0,   -0.0,   1.5, -1e300, __builtin_inf()
 static const char *const hard_texts[] = {"", "a", "9.99", "2026-11-21", "\xc3\xa9", "true",
                                          "1e400", "-9223372036854775808", "nan", "zz"};
 #define ROWS 10u
+#define PLANS_MAX 256u
 
 static la_status
 put_cell(la_builder *b, uint32_t c, uint32_t row)
@@ -245,6 +247,7 @@ put_cell(la_builder *b, uint32_t c, uint32_t row)
     }
     switch (field->type) {
     case LA_T_F32:
+        return la_builder_float(b, c, (double)(float)hard_floats[(row + c) % ROWS], NULL);
     case LA_T_F64:
         return la_builder_float(b, c, hard_floats[(row + c) % ROWS], NULL);
     case LA_T_CAT:
@@ -269,6 +272,8 @@ fuzz_chunk(void)
     static la_chunk *chunk;
     static const uint8_t verdicts[ROWS] = {0, 0, 0, 0, 0, 0, 0, 2, 1, 0};
     static const uint64_t targets[ROWS];
+    static uint32_t codes[ROWS];
+    static la_dict *dict;
     la_builder *b;
 
     if (chunk != NULL) {
@@ -282,6 +287,13 @@ fuzz_chunk(void)
     }
     FUZZ_CHECK(la_builder_finish(b, &chunk, NULL) == LA_OK);
     la_builder_free(b);
+    /* A builder gives cat columns as text; a log's chunks have codes. */
+    FUZZ_CHECK(la_dict_new(la_env_system(), &dict, NULL) == LA_OK);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        FUZZ_CHECK(la_dict_add(dict, hard_texts[i], strlen(hard_texts[i]), &codes[i], NULL)
+                   == LA_OK);
+    }
+    chunk->columns[C] = (la_column){.type = LA_T_CAT, .data = codes, .dict = dict};
     chunk->verdicts = verdicts;
     chunk->targets = targets;
     return chunk;
@@ -298,4 +310,33 @@ fuzz_plan(const char *json)
         abort();
     }
     return plan;
+}
+
+la_plan *const *
+fuzz_state_plans(uint32_t *count)
+{
+    static la_plan *plans[PLANS_MAX];
+    static uint32_t made;
+    static bool done;
+    uint32_t kinds;
+    const la_agg_kind *const *all = la_agg_all(&kinds);
+    char json[300], arg[32];
+
+    for (uint32_t i = 0; !done && i < kinds * COLUMNS; i++) {
+        const la_agg_kind *kind = all[i / COLUMNS];
+        const char *column = la_schema_field(fuzz_schema(), i % COLUMNS)->name;
+
+        snprintf(arg, sizeof arg, kind->takes_arg ? "[\"col\",\"%s\"]" : "null", column);
+        snprintf(json, sizeof json,
+                 "{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"i\",[\"col\",\"i\"]]],"
+                 "\"aggs\":[{\"name\":\"a\",\"fn\":\"%s\",\"arg\":%s}]}",
+                 kind->name, arg);
+        FUZZ_CHECK(made < PLANS_MAX);
+        made += la_plan_parse(la_env_system(), json, strlen(json), fuzz_source(),
+                              &plans[made], NULL)
+                == LA_OK;
+    }
+    done = true;
+    *count = made;
+    return plans;
 }

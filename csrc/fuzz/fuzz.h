@@ -56,5 +56,7 @@ const la_plan_source *fuzz_source(void);
 /* A few rows of hard values, with nulls and verdicts; made once. */
 const la_chunk *fuzz_chunk(void);
 la_plan *fuzz_plan(const char *json); /* must be right */
+/* A plan for every aggregate over every type that it takes, by column "i"; made once. */
+la_plan *const *fuzz_state_plans(uint32_t *count);
 
 #endif

@@ -84,7 +84,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(bytes, data, size);
     memset(bytes + size, 0xa5, SLACK);
     la_store_u32(bytes + 12, (uint32_t)size);
-    la_type type = (la_type)(1 + (bytes[1] + 255u) % (LA_T_JSON - 1));
+    la_type type = (la_type)(bytes[1] % LA_T_JSON == 0 ? 1 : bytes[1] % LA_T_JSON);
     bytes[1] = (uint8_t)type;
     uint32_t rows = la_load_u32(bytes + 4);
     la_status status =

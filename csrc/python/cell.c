@@ -90,10 +90,15 @@ is_null(PyObject *value)
     if (value == Py_None) {
         return true;
     }
+    const PyTypeObject *type = Py_TYPE(value);
+    if (type == &PyLong_Type || type == &PyFloat_Type || type == &PyUnicode_Type ||
+        type == &PyBool_Type) {
+        return false;
+    }
     if (PyArray_IsScalar(value, Datetime)) {
         return PyArrayScalar_VAL(value, Datetime) == NPY_DATETIME_NAT;
     }
-    const char *name = Py_TYPE(value)->tp_name;
+    const char *name = type->tp_name;
     const char *last = strrchr(name, '.');
     name = last == NULL ? name : last + 1;
     return strcmp(name, "NAType") == 0 || strcmp(name, "NaTType") == 0 ||

@@ -248,7 +248,8 @@ write_bad(writer *w, uint32_t row, la_status status, const char *reason)
 static int
 write_cell(writer *w, const la_module *module, uint32_t row, PyObject *value)
 {
-    la_cell c = {.held = NULL};
+    la_cell c; /* `reason` is large: not cleared for every cell */
+    c.held = NULL;
     la_outcome done = pyla_cell_read(module, w->field, value, &c);
     if (done == CELL_ERROR) {
         return -1;

@@ -3,7 +3,7 @@
 #include "base/hash.h"
 #include "expr/plan.h"
 #include "fault_env.h"
-#include "fold/agg.h"
+#include "expr/agg.h"
 #include "test.h"
 
 static la_field fields[] = {

@@ -6,7 +6,7 @@
 #include "chunk/chunk.h"
 #include "chunk/value.h"
 #include "fault_env.h"
-#include "fold/agg.h"
+#include "expr/agg.h"
 #include "test.h"
 
 #define ROWS 400u

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Exact sums against plain big integers: bytes and rounding depend on the multiset
  * alone. */
+#include "base/rational.h"
 #include "fold/exact.h"
 
 #include <math.h>

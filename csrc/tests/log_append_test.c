@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Logs without faults: what is appended is read back, by this handle, by the next, and by a
- * reader in "another process" (a second handle on one simulated machine). */
+/* Logs without faults: what is appended is read back, by this handle, by the next, and
+ * by a reader in "another process" (a second handle on one simulated machine). */
 #include "base/sync.h"
 #include "log/state.h"
 #include "log_test.h"
@@ -41,7 +41,8 @@ number_keys(uint64_t count)
 static void
 round_trips(void)
 {
-    static const uint32_t sizes[] = {1, 2, 1, 1023, 1024, 1025, 5000, 1, 70000, 9000, 3};
+    static const uint32_t sizes[] = {1,    2, 1,     1023, 1024, 1025,
+                                     5000, 1, 70000, 9000, 3};
     sim *s = sim_new(1);
     const la_env *env = sim_env(s);
     la_log *log = open_log(env, LA_MODE_WRITE, SPEC_ALL);
@@ -173,7 +174,8 @@ duplicates_are_kept_with_targets(void)
                 break;
             }
             for (uint32_t i = 0; i < chunk->rows; i++, seen++) {
-                CHECK_EQ(chunk->verdicts == NULL ? 0 : chunk->verdicts[i], verdicts[seen]);
+                CHECK_EQ(chunk->verdicts == NULL ? 0 : chunk->verdicts[i],
+                         verdicts[seen]);
                 if (verdicts[seen] != 0) {
                     CHECK_EQ(chunk->targets[i], targets[seen]);
                 }
@@ -219,15 +221,16 @@ bad_rows(void)
     la_error err;
     size_t size;
 
-    CHECK_STATUS(la_log_append(log, &chunk, NULL, NULL, NULL, NULL, &done, &err), LA_TYPE,
-                 &err);
+    CHECK_STATUS(la_log_append(log, &chunk, NULL, NULL, NULL, NULL, &done, &err),
+                 LA_TYPE, &err);
     CHECK_EQ(err.position, 2);
     chunk.rows = 2;
-    CHECK_STATUS(la_log_append(log, &chunk, NULL, NULL, NULL, NULL, &done, &err), LA_INVALID,
-                 &err);
+    CHECK_STATUS(la_log_append(log, &chunk, NULL, NULL, NULL, NULL, &done, &err),
+                 LA_INVALID, &err);
     CHECK_EQ(err.position, 1);
     chunk.rows = 5;
-    CHECK_OK(la_log_append(log, &chunk, bad, &raw, &reason, &options, &done, &err), &err);
+    CHECK_OK(la_log_append(log, &chunk, bad, &raw, &reason, &options, &done, &err),
+             &err);
     CHECK_EQ(done.ok, 1);
     CHECK_EQ(done.quarantined, 4);
     for (int round = 0; round < 2; round++) {
@@ -238,7 +241,8 @@ bad_rows(void)
         CHECK_EQ(*la_column_text(&quarantine->columns[0], 1, &size), '3');
         CHECK_EQ(*la_column_text(&quarantine->columns[1], 3, &size), 'z');
         CHECK_EQ(size, 1);
-        CHECK(strstr(la_column_text(&quarantine->columns[1], 1, &size), "\"id\"") != NULL);
+        CHECK(strstr(la_column_text(&quarantine->columns[1], 1, &size), "\"id\"") !=
+              NULL);
         la_chunk_free(quarantine);
         check_clean(log, sim_env(s));
         CHECK_OK(la_log_seal(log, &err), &err);
@@ -252,7 +256,8 @@ text_that_is_not_utf8(void)
 {
     static const char spec[] = "{\"fields\":[{\"name\":\"a\",\"type\":\"str\"}]}";
     uint32_t offsets[] = {0, 2, 4, 6};
-    la_column column = {.type = LA_T_STR, .data = "ok\xff\xfe\xc3\xa9", .offsets = offsets};
+    la_column column = {
+        .type = LA_T_STR, .data = "ok\xff\xfe\xc3\xa9", .offsets = offsets};
     la_append_options options = {.on_bad = LA_BAD_QUARANTINE};
     la_chunk chunk = {.rows = 3, .column_count = 1, .columns = &column};
     sim *s = sim_new(5);
@@ -262,8 +267,8 @@ text_that_is_not_utf8(void)
     la_error err;
     size_t size;
 
-    CHECK_STATUS(la_log_append(log, &chunk, NULL, NULL, NULL, NULL, &done, &err), LA_INVALID,
-                 &err);
+    CHECK_STATUS(la_log_append(log, &chunk, NULL, NULL, NULL, NULL, &done, &err),
+                 LA_INVALID, &err);
     CHECK_EQ(err.position, 1);
     CHECK_OK(la_log_append(log, &chunk, NULL, NULL, NULL, &options, &done, &err), &err);
     CHECK_EQ(done.quarantined, 1);
@@ -293,8 +298,8 @@ one_writer(void)
                  &err);
     CHECK(err.retriable);
     CHECK(strstr(err.hint, "orders") != NULL);
-    CHECK_STATUS(la_log_append(r, chunk, NULL, NULL, NULL, NULL, &done, &err), LA_READONLY,
-                 &err);
+    CHECK_STATUS(la_log_append(r, chunk, NULL, NULL, NULL, NULL, &done, &err),
+                 LA_READONLY, &err);
     check_log(b, keys, 5);
     la_log_close(a);
     append_keys(b, keys + 5, 5);
@@ -316,17 +321,17 @@ specs_are_compared(void)
     la_log *other;
     la_error err;
 
-    CHECK_STATUS(la_log_open_folder(sim_env(s), "/log", "orders", LA_MODE_WRITE, SPEC_SMALL,
-                                    &other, &err),
+    CHECK_STATUS(la_log_open_folder(sim_env(s), "/log", "orders", LA_MODE_WRITE,
+                                    SPEC_SMALL, &other, &err),
                  LA_CONFLICT, &err);
-    CHECK_STATUS(la_log_open_folder(sim_env(s), "/none", "none", LA_MODE_WRITE, NULL, &other,
-                                    &err),
+    CHECK_STATUS(la_log_open_folder(sim_env(s), "/none", "none", LA_MODE_WRITE, NULL,
+                                    &other, &err),
                  LA_NOT_FOUND, &err);
     CHECK_STATUS(la_log_open_folder(sim_env(s), "/none", "none", LA_MODE_READ, SPEC_ALL,
                                     &other, &err),
                  LA_NOT_FOUND, &err);
-    CHECK_OK(la_log_open_folder(sim_env(s), "/log", "orders", LA_MODE_READ, la_log_spec(log),
-                                &other, &err),
+    CHECK_OK(la_log_open_folder(sim_env(s), "/log", "orders", LA_MODE_READ,
+                                la_log_spec(log), &other, &err),
              &err);
     la_log_close(other);
     la_log_close(log);
@@ -360,6 +365,19 @@ ingest_times(void)
         CHECK_EQ(position, 0);
         CHECK_OK(la_log_seal(log, &err), &err);
     }
+    /* A clock that goes back takes no ingest time back. */
+    {
+        la_snapshot *first, *second;
+
+        sim_advance(s, -100000000);
+        CHECK_OK(la_log_snapshot(log, &first, &err), &err);
+        append_keys(log, keys + 30, 3);
+        CHECK_OK(la_log_snapshot(log, &second, &err), &err);
+        CHECK(la_snapshot_last_ingest(second) >= la_snapshot_last_ingest(first));
+        CHECK(la_snapshot_last_ingest(first) >= starts[9]);
+        la_snapshot_release(first);
+        la_snapshot_release(second);
+    }
     la_log_close(log);
     free(keys);
     sim_free(s);
@@ -390,7 +408,8 @@ parts_and_ranges(void)
     CHECK_EQ(bounds[0], 0);
     CHECK_EQ(bounds[count], 154000);
     for (int i = 0; i < 200; i++) {
-        uint64_t from = test_below(&state, 154001), to = from + test_below(&state, 5000);
+        uint64_t from = test_below(&state, 154001),
+                 to = from + test_below(&state, 5000);
         uint64_t seen = from, end = to < 154000 ? to : 154000;
         uint8_t used[12];
         la_reader *r;
@@ -414,8 +433,9 @@ parts_and_ranges(void)
                     continue;
                 }
                 for (uint32_t k = 0; k < chunk->rows; k++) {
-                    CHECK(cell_equal(&chunk->columns[c], la_schema_field(chunk->schema, c), c,
-                                     k, keys[seen + k]));
+                    CHECK(cell_equal(&chunk->columns[c],
+                                     la_schema_field(chunk->schema, c), c, k,
+                                     keys[seen + k]));
                 }
             }
             seen += chunk->rows;
@@ -433,8 +453,9 @@ parts_and_ranges(void)
 static void
 foreign_dictionaries(void)
 {
-    static const char spec[] = "{\"fields\":[{\"name\":\"k\",\"type\":\"cat?\"},{\"name\":"
-                               "\"t\",\"type\":\"str\"}]}";
+    static const char spec[] =
+        "{\"fields\":[{\"name\":\"k\",\"type\":\"cat?\"},{\"name\":"
+        "\"t\",\"type\":\"str\"}]}";
     sim *s = sim_new(10);
     la_log *log = open_log(sim_env(s), LA_MODE_WRITE, spec);
     la_dict *dict;
@@ -567,18 +588,19 @@ racing_pread(void *ctx, int fd, void *to, size_t size, uint64_t byte)
 }
 
 static int
-racing_list(void *ctx, const char *path, int (*each)(void *arg, const char *name), void *arg)
+racing_list(void *ctx, const char *path, int (*each)(void *arg, const char *name),
+            void *arg)
 {
     racing *r = ctx;
     race(r);
     return r->inner->io.list(r->inner->io.ctx, path, each, arg);
 }
 
-#define PASS(name, parameters, arguments)                                                \
-    static int racing_##name parameters                                                  \
-    {                                                                                    \
-        racing *r = ctx;                                                                 \
-        return r->inner->io.name arguments;                                              \
+#define PASS(name, parameters, arguments)                                              \
+    static int racing_##name parameters                                                \
+    {                                                                                  \
+        racing *r = ctx;                                                               \
+        return r->inner->io.name arguments;                                            \
     }
 PASS(close, (void *ctx, int fd), (r->inner->io.ctx, fd))
 PASS(map, (void *ctx, int fd, size_t size, const void **out),
@@ -598,6 +620,30 @@ racing_unmap(void *ctx, const void *at, size_t size)
 {
     racing *r = ctx;
     r->inner->io.unmap(r->inner->io.ctx, at, size);
+}
+
+/* All rows that a scan finds, which are the first of `keys`. */
+static uint64_t
+scan_prefix(la_log *log, const uint64_t *keys)
+{
+    const la_chunk *chunk;
+    uint64_t seen = 0;
+    la_scan *scan;
+    la_error err;
+
+    CHECK_OK(la_scan_open(log, 0, LA_NO_POSITION, NULL, 0, &scan, &err), &err);
+    for (;;) {
+        uint32_t column;
+
+        CHECK_OK(la_scan_next(scan, &chunk, &err), &err);
+        if (chunk->rows == 0) {
+            break;
+        }
+        CHECK_EQ(first_difference(chunk, keys + seen, &column), chunk->rows);
+        seen += chunk->rows;
+    }
+    la_scan_close(scan);
+    return seen;
 }
 
 static void
@@ -630,12 +676,12 @@ readers_race_with_sealing(void)
         CHECK_OK(la_log_seal(r.writer, &err), &err);
         append_keys(r.writer, keys + count, 7);
         count += 7;
-        CHECK_OK(la_log_open_folder(&r.env, "/log", "orders", LA_MODE_READ, NULL, &reader,
-                                    &err),
+        CHECK_OK(la_log_open_folder(&r.env, "/log", "orders", LA_MODE_READ, NULL,
+                                    &reader, &err),
                  &err);
         CHECK_OK(la_log_positions(reader, &durable, &published, &err), &err);
         CHECK(durable >= 37);
-        check_log(reader, keys, durable);
+        CHECK(scan_prefix(reader, keys) >= durable);
         append_keys(r.writer, keys + count, 3);
         count += 3;
         CHECK_OK(la_log_positions(reader, &durable, &published, &err), &err);
@@ -666,11 +712,13 @@ append_much(void *arg)
 
     for (uint64_t i = 0; i < APPENDS; i++) {
         la_chunk *chunk = rows_from(la_log_schema(w->log), w->key + i * 3, 3);
-        la_append_options options = {.sync = i % 4 == 0 ? LA_SYNC_INTERVAL : LA_SYNC_COMMIT,
+        la_append_options options = {.sync =
+                                         i % 4 == 0 ? LA_SYNC_INTERVAL : LA_SYNC_COMMIT,
                                      .interval_us = 1000000};
         la_appended done;
 
-        CHECK_OK(la_log_append(w->log, chunk, NULL, NULL, NULL, &options, &done, &err), &err);
+        CHECK_OK(la_log_append(w->log, chunk, NULL, NULL, NULL, &options, &done, &err),
+                 &err);
         if (i % 20 == 7) {
             CHECK_OK(la_log_seal(w->log, &err), &err);
         }
@@ -701,8 +749,8 @@ read_much(void *arg)
             for (uint32_t i = 0; i < chunk->rows; i++) {
                 uint64_t key = ((const uint64_t *)chunk->columns[0].data)[i];
                 for (uint32_t c = 0; c < chunk->column_count; c++) {
-                    CHECK(cell_equal(&chunk->columns[c], la_schema_field(chunk->schema, c), c,
-                                     i, key));
+                    CHECK(cell_equal(&chunk->columns[c],
+                                     la_schema_field(chunk->schema, c), c, i, key));
                 }
             }
             seen += chunk->rows;

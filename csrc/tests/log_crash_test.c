@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The power is cut at every change that a log makes to its files, with many choices of what
- * reached the disk. After each: the log opens for writing, acked rows are there and equal,
- * rows that were not acked survive as a prefix of whole frames, what a reader was shown is
- * still there, and a second recovery changes nothing. Then the same during recovery itself. */
+/* The power is cut at every change that a log makes to its files, with many choices of
+ * what reached the disk. After each: the log opens for writing, acked rows are there
+ * and equal, rows that were not acked survive as a prefix of whole frames, what a
+ * reader was shown is still there, and a second recovery changes nothing. Then the same
+ * during recovery itself. */
 #include "log/state.h"
 #include "log_test.h"
 #include "sim_env.h"
@@ -11,9 +12,9 @@ enum { OPS_MAX = 64 };
 
 /* What a run had done when it was cut off. */
 typedef struct history {
-    uint64_t acked;     /* rows that the log promised */
-    uint64_t shown;     /* durable end that a reader got */
-    uint64_t asked;     /* rows that an append was called with, failed one included */
+    uint64_t acked; /* rows that the log promised */
+    uint64_t shown; /* durable end that a reader got */
+    uint64_t asked; /* rows that an append was called with, failed one included */
     uint64_t bounds[OPS_MAX]; /* ends of frames, in order */
     uint32_t bound_count;
 } history;
@@ -51,7 +52,8 @@ look(la_log *reader, history *h)
 {
     uint64_t durable, published;
 
-    if (reader != NULL && la_log_positions(reader, &durable, &published, NULL) == LA_OK) {
+    if (reader != NULL &&
+        la_log_positions(reader, &durable, &published, NULL) == LA_OK) {
         CHECK(durable <= h->asked);
         h->shown = durable > h->shown ? durable : h->shown;
     }
@@ -60,13 +62,13 @@ look(la_log *reader, history *h)
 typedef la_status (*script)(const la_env *env, history *h);
 
 /* Each script stops at its first failure: that is the crash. */
-#define STEP(call)                                                                       \
-    do {                                                                                 \
-        status = (call);                                                                 \
-        look(reader, h);                                                                 \
-        if (status != LA_OK) {                                                           \
-            goto out;                                                                    \
-        }                                                                                \
+#define STEP(call)                                                                     \
+    do {                                                                               \
+        status = (call);                                                               \
+        look(reader, h);                                                               \
+        if (status != LA_OK) {                                                         \
+            goto out;                                                                  \
+        }                                                                              \
     } while (0)
 
 static la_status
@@ -122,11 +124,13 @@ reopens(const la_env *env, history *h)
     la_status status = LA_OK;
 
     for (uint32_t i = 0; i < 3; i++) {
-        STEP(la_log_open_folder(env, "/log", "t", LA_MODE_WRITE, SPEC_SMALL, &log, NULL));
+        STEP(la_log_open_folder(env, "/log", "t", LA_MODE_WRITE, SPEC_SMALL, &log,
+                                NULL));
         STEP(append_some(log, h, 3 + i, LA_SYNC_COMMIT));
         STEP(append_some(log, h, 2, LA_SYNC_INTERVAL));
         if (reader == NULL) {
-            STEP(la_log_open_folder(env, "/log", "t", LA_MODE_READ, NULL, &reader, NULL));
+            STEP(la_log_open_folder(env, "/log", "t", LA_MODE_READ, NULL, &reader,
+                                    NULL));
         }
         la_log_close(log);
         log = NULL;
@@ -198,12 +202,14 @@ check_after(const la_env *env, const history *h, const char *what)
     la_error err;
     la_status status;
 
-    status = la_log_open_folder(env, "/log", "t", LA_MODE_WRITE, SPEC_SMALL, &log, &err);
+    status =
+        la_log_open_folder(env, "/log", "t", LA_MODE_WRITE, SPEC_SMALL, &log, &err);
     CHECK_MSG(status == LA_OK, "%s: %s", what, err.message);
     CHECK_OK(la_log_positions(log, &durable, &published, &err), &err);
-    CHECK_MSG(durable >= h->acked && durable >= h->shown && durable <= h->asked
-                  && is_bound(h, durable),
-              "%s: durable %" PRIu64 ", acked %" PRIu64 ", shown %" PRIu64 ", asked %" PRIu64,
+    CHECK_MSG(durable >= h->acked && durable >= h->shown && durable <= h->asked &&
+                  is_bound(h, durable),
+              "%s: durable %" PRIu64 ", acked %" PRIu64 ", shown %" PRIu64
+              ", asked %" PRIu64,
               what, durable, h->acked, h->shown, h->asked);
     check_log(log, keys, durable);
     chunk = rows_from(la_log_schema(log), h->asked + 1, 2);
@@ -218,7 +224,8 @@ check_after(const la_env *env, const history *h, const char *what)
     check_log(log, keys, count + 2);
     check_clean(log, env);
     la_log_close(log);
-    CHECK_OK(la_log_open_folder(env, "/log", "t", LA_MODE_WRITE, NULL, &log, &err), &err);
+    CHECK_OK(la_log_open_folder(env, "/log", "t", LA_MODE_WRITE, NULL, &log, &err),
+             &err);
     check_log(log, keys, count + 2);
     CHECK_OK(la_log_seal(log, &err), &err);
     check_log(log, keys, count + 2);
@@ -239,9 +246,8 @@ check_recovery(const sim *s, const history *h, uint64_t variants)
         la_log *log = NULL;
 
         sim_crash_at(cut, n);
-        if (la_log_open_folder(sim_env(cut), "/log", "t", LA_MODE_WRITE, SPEC_SMALL, &log,
-                               NULL)
-            == LA_OK) {
+        if (la_log_open_folder(sim_env(cut), "/log", "t", LA_MODE_WRITE, SPEC_SMALL,
+                               &log, NULL) == LA_OK) {
             /* An append of nothing recovers and adds no row. */
             chunk = rows_from(la_log_schema(log), 0, 0);
             (void)!la_log_append(log, chunk, NULL, NULL, NULL, NULL, &done, NULL);
@@ -256,8 +262,8 @@ check_recovery(const sim *s, const history *h, uint64_t variants)
             char what[100];
             sim *after = sim_survivor(cut, v);
 
-            snprintf(what, sizeof what, "in recovery: change %" PRIu64 ", variant %" PRIu64,
-                     n, v);
+            snprintf(what, sizeof what,
+                     "in recovery: change %" PRIu64 ", variant %" PRIu64, n, v);
             check_after(sim_env(after), h, what);
             sim_free(after);
             states++;
@@ -294,8 +300,8 @@ cut_everywhere(const char *name, script before, script run, uint64_t variants,
             char what[100];
             sim *after = sim_survivor(s, v);
 
-            snprintf(what, sizeof what, "%s: change %" PRIu64 ", variant %" PRIu64, name, n,
-                     v);
+            snprintf(what, sizeof what, "%s: change %" PRIu64 ", variant %" PRIu64,
+                     name, n, v);
             if (every_nth_deep != 0 && (n + v) % every_nth_deep == 0) {
                 deep += check_recovery(after, &h, 3);
             }
@@ -331,10 +337,11 @@ static la_status
 many_segments(const la_env *env, history *h)
 {
     la_log *log = NULL;
-    la_status status = la_log_open_folder(env, "/log", "t", LA_MODE_WRITE, SPEC_SMALL, &log,
-                                          NULL);
+    la_status status =
+        la_log_open_folder(env, "/log", "t", LA_MODE_WRITE, SPEC_SMALL, &log, NULL);
 
-    for (int i = 0; status == LA_OK && log->manifest.count < LA_MANIFEST_ENTRIES_MAX; i++) {
+    for (int i = 0; status == LA_OK && log->manifest.count < LA_MANIFEST_ENTRIES_MAX;
+         i++) {
         log->segment_bytes = 300;
         h->bound_count = 0; /* all of these are acked in the end */
         status = append_some(log, h, 2, LA_SYNC_COMMIT);
@@ -375,7 +382,8 @@ power_cut_in_large_appends(void)
     cut_everywhere("large", NULL, large_appends, 4 * test_scale(), 0);
 }
 
-/* A killed process leaves the page cache: nothing that was written may be lost or refused. */
+/* A killed process leaves the page cache: nothing that was written may be lost or
+ * refused. */
 static void
 killed_anywhere(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes that are not what was written: every byte of every file of a small log is changed,
- * every file is cut at every length, blocks are zeroed. Each time the damage is reported, or
- * the rows are the very same. */
+/* Bytes that are not what was written: every byte of every file of a small log is
+ * changed, every file is cut at every length, blocks are zeroed. Each time the damage
+ * is reported, or the rows are the very same. */
 #include "base/hash.h"
 #include "log/state.h"
 #include "log_test.h"
@@ -30,7 +30,8 @@ add_name(void *arg, const char *name)
 static void
 list_files(const la_env *env, files *f)
 {
-    static const char *const folders[] = {"/log/manifest", "/log/pages", "/log/segments"};
+    static const char *const folders[] = {"/log/manifest", "/log/pages",
+                                          "/log/segments"};
 
     f->count = 0;
     for (size_t i = 0; i < 3; i++) {
@@ -49,7 +50,8 @@ make_log(bool open_frames)
     la_error err;
     uint64_t next = 0;
 
-    CHECK_OK(la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_WRITE, SPEC_ALL, &log, &err),
+    CHECK_OK(la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_WRITE, SPEC_ALL, &log,
+                                &err),
              &err);
     for (int i = 0; i < 6; i++) {
         uint32_t rows = i == 0 ? 60 : 6;
@@ -113,7 +115,8 @@ is_reported(const la_env *env, const uint64_t *keys)
         CHECK_EQ(seen, ROWS);
         return false;
     }
-    CHECK_MSG(damages != 0, "a scan met damage that the check did not: %s", err.message);
+    CHECK_MSG(damages != 0, "a scan met damage that the check did not: %s",
+              err.message);
     return true;
 }
 
@@ -166,7 +169,8 @@ each_byte_changed(bool open_frames)
                 reported = is_reported(sim_env(s), keys);
                 harmless += !reported;
                 /* Only what lies behind the last frame may change unseen. */
-                CHECK_MSG(reported || byte + 24 >= end, "%s byte %" PRIu64, f.names[i], byte);
+                CHECK_MSG(reported || byte + 24 >= end, "%s byte %" PRIu64, f.names[i],
+                          byte);
                 flips++;
                 sim_free(s);
             }
@@ -219,8 +223,8 @@ each_truncation(void)
     sim_free(base);
 }
 
-/* The tail page is a hint: whatever it holds, a writer finds all rows, and a reader shows no
- * wrong one. */
+/* The tail page is a hint: whatever it holds, a writer finds all rows, and a reader
+ * shows no wrong one. */
 static void
 any_tail_page(void)
 {
@@ -234,13 +238,15 @@ any_tail_page(void)
         la_error err;
 
         CHECK(sim_flip(s, "/log/tail", byte, 0x11));
-        CHECK_OK(la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_READ, NULL, &log, &err),
-                 &err);
+        CHECK_OK(
+            la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_READ, NULL, &log, &err),
+            &err);
         CHECK_OK(la_log_positions(log, &durable, &published, &err), &err);
         CHECK(durable <= ROWS);
         check_log(log, keys, durable);
         la_log_close(log);
-        CHECK_OK(la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_WRITE, NULL, &log, &err),
+        CHECK_OK(la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_WRITE, NULL, &log,
+                                    &err),
                  &err);
         CHECK_OK(la_log_seal(log, &err), &err);
         check_log(log, keys, ROWS);
@@ -272,11 +278,13 @@ writers_refuse_damage(void)
         s = sim_clone(base);
         (void)sim_content(s, f.names[i], &before);
         CHECK(sim_flip(s, f.names[i], 300, 0x04));
-        status = la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_WRITE, NULL, &log, &err);
+        status = la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_WRITE, NULL, &log,
+                                    &err);
         if (status == LA_OK) {
             status = la_log_seal(log, &err);
             if (status == LA_OK) {
-                /* Damage in a sealed segment is no concern of a writer, unless it merges. */
+                /* Damage in a sealed segment is no concern of a writer, unless it
+                 * merges. */
                 la_buf report;
                 CHECK(run_check(log, sim_env(s), &report, &status) != 0);
                 la_buf_fini(&report);
@@ -329,22 +337,24 @@ later_frames_prove_damage(void)
     la_error err;
     la_status status;
 
-    CHECK_OK(la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_READ, NULL, &log, &err),
-             &err);
+    CHECK_OK(
+        la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_READ, NULL, &log, &err),
+        &err);
     {
         la_snapshot *snapshot;
         CHECK_OK(la_log_snapshot(log, &snapshot, &err), &err);
         CHECK(log->durable_frames >= 3);
         byte = la_segment_frame(log->open, 0)->byte + 140;
-        CHECK_OK(la_segment_path(path, sizeof path, "/log", log->open->number, "segment",
-                                 &err),
+        CHECK_OK(la_segment_path(path, sizeof path, "/log", log->open->number,
+                                 "segment", &err),
                  &err);
         la_snapshot_release(snapshot);
     }
     la_log_close(log);
     CHECK(sim_flip(s, path, byte, 1));
     CHECK(sim_flip(s, "/log/tail", 20, 1));
-    status = la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_WRITE, NULL, &log, &err);
+    status =
+        la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_WRITE, NULL, &log, &err);
     if (status == LA_OK) {
         status = la_log_seal(log, &err);
         la_log_close(log);
@@ -364,8 +374,8 @@ overwrite(sim *to, const char *path, const uint8_t *bytes, size_t size)
     env->io.close(env->io.ctx, fd);
 }
 
-/* A whole, valid segment of the same log, number and positions, from a copy that went on
- * otherwise: only the manifest's digest can tell. */
+/* A whole, valid segment of the same log, number and positions, from a copy that went
+ * on otherwise: only the manifest's digest can tell. */
 static void
 a_namesake_segment(void)
 {
@@ -378,8 +388,9 @@ a_namesake_segment(void)
     la_log *log;
     la_error err;
 
-    CHECK_OK(la_log_open_folder(sim_env(base), "/log", "t", LA_MODE_WRITE, SPEC_SMALL, &log,
-                                &err),
+    CHECK_OK(la_log_open_folder(sim_env(base), "/log", "t", LA_MODE_WRITE,
+                                "{\"fields\":[{\"name\":\"id\",\"type\":\"u64\"}]}",
+                                &log, &err),
              &err);
     la_log_close(log);
     for (int i = 0; i < 2; i++) {
@@ -387,11 +398,11 @@ a_namesake_segment(void)
         la_appended done;
 
         forks[i] = sim_clone(base);
-        CHECK_OK(la_log_open_folder(sim_env(forks[i]), "/log", "t", LA_MODE_WRITE, NULL, &log,
-                                    &err),
+        CHECK_OK(la_log_open_folder(sim_env(forks[i]), "/log", "t", LA_MODE_WRITE, NULL,
+                                    &log, &err),
                  &err);
         for (uint64_t k = 0; k < ROWS; k++) {
-            keys[k] = i == 0 ? k : k ^ 1;
+            keys[k] = i == 0 ? k + 1000 : k + 2000;
         }
         chunk = rows_of(la_log_schema(log), keys, ROWS);
         CHECK_OK(la_log_append(log, chunk, NULL, NULL, NULL, NULL, &done, &err), &err);
@@ -402,8 +413,13 @@ a_namesake_segment(void)
         la_chunk_free(chunk);
         la_log_close(log);
     }
-    content = sim_content(forks[0], path, &size);
-    CHECK(content != NULL);
+    {
+        size_t other = 0;
+        (void)sim_content(forks[1], path, &other);
+        content = sim_content(forks[0], path, &size);
+        CHECK(content != NULL);
+        CHECK_EQ(size, other);
+    }
     overwrite(forks[1], path, content, size);
     CHECK(is_reported(sim_env(forks[1]), keys));
     for (int i = 0; i < 2; i++) {
@@ -412,8 +428,8 @@ a_namesake_segment(void)
     sim_free(base);
 }
 
-/* Bytes of a payload changed by somebody who mends all checksums: decoding survives it, and
- * the raw hash shows that the values are not those that were appended. */
+/* Bytes of a payload changed by somebody who mends all checksums: decoding survives it,
+ * and the raw hash shows that the values are not those that were appended. */
 static void
 mended_checksums(void)
 {
@@ -431,8 +447,9 @@ mended_checksums(void)
     la_log *log;
     la_error err;
 
-    CHECK_OK(la_log_open_folder(sim_env(base), "/log", "t", LA_MODE_READ, NULL, &log, &err),
-             &err);
+    CHECK_OK(
+        la_log_open_folder(sim_env(base), "/log", "t", LA_MODE_READ, NULL, &log, &err),
+        &err);
     CHECK_OK(la_log_snapshot(log, &snapshot, &err), &err);
     info = *la_segment_frame(log->open, 0);
     number = log->open->number;
@@ -442,8 +459,8 @@ mended_checksums(void)
     la_log_close(log);
     content = sim_content(base, path, &size);
     copy = malloc(size);
-    for (uint32_t at = info.dict_size; at < info.size - LA_FRAME_HEADER - LA_FRAME_TRAILER;
-         at++) {
+    for (uint32_t at = info.dict_size;
+         at < info.size - LA_FRAME_HEADER - LA_FRAME_TRAILER; at++) {
         for (int bit = 0; bit < 8; bit += test_scale() > 1 ? 1 : 3) {
             sim *s = sim_clone(base);
             uint8_t *frame = copy + info.byte;
@@ -451,12 +468,13 @@ mended_checksums(void)
 
             memcpy(copy, content, size);
             frame[LA_FRAME_HEADER + at] ^= (uint8_t)(1 << bit);
-            la_store_u64(frame + 40, la_xxh3(frame + LA_FRAME_HEADER, payload,
-                                             info.position));
-            la_store_u32(frame + 4, la_crc32c(la_frame_seed(uuid, number), frame + 8, 120));
+            la_store_u64(frame + 40,
+                         la_xxh3(frame + LA_FRAME_HEADER, payload, info.position));
+            la_store_u32(frame + 4,
+                         la_crc32c(la_frame_seed(uuid, number), frame + 8, 120));
             overwrite(s, path, copy, size);
-            CHECK_OK(la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_READ, NULL, &log,
-                                        &err),
+            CHECK_OK(la_log_open_folder(sim_env(s), "/log", "t", LA_MODE_READ, NULL,
+                                        &log, &err),
                      &err);
             {
                 la_status status;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What log tests share: a log with a column of every type, whose row is a pure function of a
- * number, so that a model of the log is a list of numbers. */
+/* What log tests share: a log with a column of every type, whose row is a pure function
+ * of a number, so that a model of the log is a list of numbers. */
 #ifndef LA_TESTS_LOG_TEST_H
 #define LA_TESTS_LOG_TEST_H
 
@@ -20,8 +20,8 @@
     "{\"name\":\"note\",\"type\":\"str?\"},{\"name\":\"blob\",\"type\":\"bytes?\"}]"
 #define SPEC_ALL ALL_FIELDS ",\"time\":\"ts\"}"
 #define SPEC_DEDUPE ALL_FIELDS ",\"time\":\"ts\",\"dedupe\":[\"id\"]}"
-#define SPEC_SMALL                                                                       \
-    "{\"fields\":[{\"name\":\"id\",\"type\":\"u64\"},{\"name\":\"kind\",\"type\":"       \
+#define SPEC_SMALL                                                                     \
+    "{\"fields\":[{\"name\":\"id\",\"type\":\"u64\"},{\"name\":\"kind\",\"type\":"     \
     "\"cat\"},{\"name\":\"note\",\"type\":\"str?\"}]}"
 
 static inline uint64_t
@@ -64,8 +64,9 @@ row_text(uint64_t key, uint32_t column, la_type type, char *text)
         }
         return size;
     }
-    return (size_t)snprintf(text, 300, "note %" PRIu64 " \xc3\xa9 %.*s", key, (int)(r % 60),
-                            "the quick brown fox jumps over the lazy dog and sleeps again");
+    return (size_t)snprintf(
+        text, 300, "note %" PRIu64 " \xc3\xa9 %.*s", key, (int)(r % 60),
+        "the quick brown fox jumps over the lazy dog and sleeps again");
 }
 
 static inline int64_t
@@ -81,9 +82,11 @@ row_int(uint64_t key, uint32_t column, la_type type)
     case LA_T_DATE:
         return (int64_t)(r % 40000) - 5000;
     case LA_T_TIME:
-        return INT64_C(1700000000000000) + (int64_t)(key * 1000000) - (int64_t)(r % 5000000);
+        return INT64_C(1700000000000000) + (int64_t)(key * 1000000) -
+               (int64_t)(r % 5000000);
     case LA_T_DECIMAL:
-        return (int64_t)(r % UINT64_C(1999999999999999999)) - INT64_C(999999999999999999);
+        return (int64_t)(r % UINT64_C(1999999999999999999)) -
+               INT64_C(999999999999999999);
     case LA_T_U64:
         return (int64_t)(column == 0 ? key : r);
     default:
@@ -269,8 +272,8 @@ run_check(la_log *log, const la_env *env, la_buf *report, la_status *ended)
         *ended = status;
         return 0;
     }
-    while ((status = la_log_check_step(check, &done, &total, report, &damages, &err))
-           == LA_MORE) {
+    while ((status = la_log_check_step(check, &done, &total, report, &damages, &err)) ==
+           LA_MORE) {
     }
     la_log_check_close(check);
     *ended = status;

@@ -162,6 +162,44 @@ the_header_is_as_documented(void)
     CHECK_STR(strcat(name, ".groups"), ref.name);
 }
 
+/* States can be large: then a block ends before it has 256 groups. */
+static void
+large_states_end_a_block(void)
+{
+    shop large;
+    la_plan *ids;
+    la_error err;
+    la_partfile_ref ref;
+    la_hash128 content;
+    char path[200];
+    size_t size;
+    uint32_t sorted[8];
+    shop_open(&large, s.env, "/large");
+    for (uint32_t i = 0; i < 8; i++) {
+        shop_append(&large, 40000);
+    }
+    CHECK_OK(la_store_plan(large.store,
+                           "{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"customer\",[\"col\","
+                           "\"customer\"]]],\"aggs\":[{\"name\":\"ids\",\"fn\":\"n_unique\","
+                           "\"arg\":[\"cast\",[\"col\",\"id\"],\"str\"],\"filter\":null}]}",
+                           &ids, &err),
+             &err);
+    la_fold *totals = shop_states(&large, ids, large.rows), *back;
+    CHECK_EQ(la_fold_group_count(totals), 7);
+    CHECK_OK(la_fold_sorted(totals, sorted, &err), &err);
+    write_groups(totals, sorted, 7, &ref, &content);
+    path_of(&ref, path);
+    const uint8_t *file = sim_content(disk, path, &size);
+    CHECK(la_load_u32(file + 24) > 1);
+    CHECK_OK(la_fold_new(ids, LA_MEMORY_DEFAULT, &back, &err), &err);
+    CHECK_OK(la_partfile_load(s.env, FOLDER, &ref, back, &err), &err);
+    check_same_groups(back, totals);
+    la_fold_free(back);
+    la_fold_free(totals);
+    la_plan_release(ids);
+    shop_close(&large);
+}
+
 static void
 content_hashes_add_up(void)
 {
@@ -521,6 +559,7 @@ main(void)
     set_up();
     RUN(what_is_written_comes_back);
     RUN(the_header_is_as_documented);
+    RUN(large_states_end_a_block);
     RUN(content_hashes_add_up);
     RUN(every_flipped_byte_is_found);
     RUN(every_truncation_is_found);

@@ -255,9 +255,9 @@ def prove(answer: la.Answer, expected: Recount) -> int:
 
 def plot(answer: la.Answer, path: Path) -> None:
     """Revenue by day, batch part below, live part on top."""
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("Agg")
+    mpl.use("Agg")
     import matplotlib.pyplot as plt
 
     days = [np.datetime_as_string(d, "D")[5:] for d in answer["window_start"]]

@@ -28,10 +28,11 @@ SCHEMA = {
 """The log's columns; `amount` is what the order (or refund) is worth, never
 negative."""
 
-COUNTRIES = (
-    "DE AT CH FR IT ES PT NL BE LU DK SE NO FI IS IE GB PL CZ SK HU SI HR RO BG GR CY "
-    "MT EE LV LT US CA MX BR JP KR AU"
-).split()
+COUNTRIES = [
+    "DE", "AT", "CH", "FR", "IT", "ES", "PT", "NL", "BE", "LU", "DK", "SE", "NO",
+    "FI", "IS", "IE", "GB", "PL", "CZ", "SK", "HU", "SI", "HR", "RO", "BG", "GR",
+    "CY", "MT", "EE", "LV", "LT", "US", "CA", "MX", "BR", "JP", "KR", "AU",
+]  # fmt: skip
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 

@@ -19,9 +19,11 @@ from lambdaarch.cli import main
 def shop(folder):
     with la.open(folder) as store:
         log = store.log(
-            "orders", {"id": "u64", "ts": "time[us]", "sku": "cat", "amount": "decimal(2)"},
-            time="ts", dedupe="id",
-        )  # fmt: skip
+            "orders",
+            {"id": "u64", "ts": "time[us]", "sku": "cat", "amount": "decimal(2)"},
+            time="ts",
+            dedupe="id",
+        )
         store.view(
             "revenue", log, by=["sku"], window="1d",
             agg={"n": la.len(), "revenue": col("amount").sum()},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loading files: formats, names, derived columns, nulls, and rows that cannot be read."""
+"""Loading files: formats, names, derived columns, nulls, rows that cannot be read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def test_csv(log, tmp_path):
     assert loaded.files == [str(file)]
     assert rows_of(log) == [
         {"ts": dt.datetime(2013, 3, 1), "place": "Aotizhongxin", "pm": 4.0, "n": 7},
-        {"ts": dt.datetime(2013, 3, 1, 1), "place": 'Chang"ping, N', "pm": None, "n": None},
+        {"ts": dt.datetime(2013, 3, 1, 1), "place": 'Chang"ping, N', "pm": None,
+         "n": None},
         {"ts": dt.datetime(2013, 3, 1, 5), "place": "Gucheng", "pm": 100.0, "n": 3},
     ]  # fmt: skip
     month, number, short = log.quarantine()

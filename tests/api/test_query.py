@@ -73,7 +73,8 @@ def view(store, orders):
 def test_an_answer_merges_batch_and_live(view):
     a = view.query(order_by="window_start")
     assert a.columns == [
-        "sku", "window_start", "window_end", "orders", "revenue", "weight", "last", "ids",
+        "sku", "window_start", "window_end", "orders", "revenue", "weight", "last",
+        "ids",
     ]  # fmt: skip
     assert len(a) == 3
     assert a["revenue"].tolist() == [4.99, 1.0, 2.5]
@@ -275,7 +276,8 @@ def test_key_values_of_every_type(store):
     wanted = [
         {"i": -1}, {"i": np.int32(-1)}, {"u": 2**64 - 1}, {"b": True}, {"s": "x"},
         {"d": "2026-01-02", "s": "x"}, {"d": dt.date(2026, 1, 2), "s": "x"},
-        {"t": "2026-01-02T03:00", "s": "x"}, {"t": dt.datetime(2026, 1, 2, 3), "s": "x"},
+        {"t": "2026-01-02T03:00", "s": "x"},
+        {"t": dt.datetime(2026, 1, 2, 3), "s": "x"},
         {"m": "1.5", "s": "x"}, {"m": 1.5, "s": "x"}, {"m": Decimal("1.500"), "s": "x"},
         {"f": 0.5, "s": "x"},
     ]  # fmt: skip
@@ -559,8 +561,8 @@ def test_failing_rows_are_set_aside_counted_and_located(store):
     aside = store.view("aside", log, agg=agg)
     a = aside.query()
     assert a["s"].tolist() == [15]
-    assert (a.receipt.rows.failed, a.receipt.rows.failed_first) == (1, 1)
-    assert sum(a.receipt.rows.failed_by.values()) == 1
+    assert (a.receipt.rows.failed, a.receipt.failed_first) == (1, 1)
+    assert sum(a.receipt.failed_by.values()) == 1
     null = store.view("null", log, agg=agg, on_error="null")
     assert null.query()["n"].tolist() == [3]
     stop = store.view("stop", log, agg=agg, on_error="stop")

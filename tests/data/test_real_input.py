@@ -113,7 +113,7 @@ def beijing_views(store: la.Store, air: la.Log) -> None:
 
 
 def deliver(store: la.Store, log: la.Log, table: pa.Table) -> None:
-    """Half as history; the rest live while batch runs go on, the very end after them."""
+    """Half as history, the rest live while batch runs go on, the end after them."""
     half = table.num_rows // 2
     log.append(table.slice(0, half))
     store.batch(progress=False)

@@ -10,7 +10,6 @@ import doctest
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +64,7 @@ def test_daily_revenue(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Path]:
+def shop(tmp_path: Path) -> Path:
     """Ten days of orders under a published view."""
     folder = tmp_path / "shop"
     with la.open(folder) as store:
@@ -79,7 +78,7 @@ def shop(tmp_path: Path) -> Iterator[Path]:
         days = np.datetime64("2026-10-01", "us") + np.arange(10).astype("m8[D]")
         orders.append({"ts": days, "amount": np.arange(10)})
         store.batch(progress=False)
-    yield folder
+    return folder
 
 
 def test_backfill_of_a_healthy_range_changes_nothing(shop: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows and views of every golden store: fixed, of all types, with awkward values."""
+"""The rows and views of every golden store: fixed, all types, awkward values."""
 
 from __future__ import annotations
 

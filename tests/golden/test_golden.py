@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Old stores stay readable, and today's writer still means the same bytes.
 
-`tools/make_golden.py` writes `<format>/store.tar` and `<format>/meaning.json`; it runs once
-a format version, and never over an old one.
+`tools/make_golden.py` writes `<format>/store.tar` and `<format>/meaning.json`; it runs
+once a format version, and never over an old one.
 """
 
 from __future__ import annotations

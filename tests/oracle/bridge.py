@@ -172,7 +172,7 @@ def column(answer: la.Answer, name: str, kind: str) -> list[Value]:
     valid = answer.valid[name].tolist()
     if kind in LIMITS or kind.startswith("decimal"):
         values = answer.exact(name).integers.tolist()
-        # a null cell holds 0, an overflowing one (also no value) the integer it could not
+        # a null cell holds 0; an overflowing one, no value either, its exact integer
         return [
             v if ok else Overflow(v) if v else None
             for v, ok in zip(values, valid, strict=True)

@@ -24,8 +24,11 @@
 /* Group keys of a view. */
 #define LA_KEYS_MAX 16u
 #define LA_AGGREGATES_MAX 256u
-/* Nesting of an expression or of JSON read from outside. */
+/* Nesting of JSON read from outside. */
 #define LA_DEPTH_MAX 64u
+/* Nesting of an expression: its JSON stands in a plan (3 deep), that in a catalogue (5 more), and a
+ * list of literals may stand in it (2); what is accepted must be readable from there. */
+#define LA_EXPR_DEPTH_MAX (LA_DEPTH_MAX - 14u)
 /* Bytes of JSON read or written at once: nodes take about ten times that in memory. */
 #define LA_JSON_BYTES_MAX (64u << 20)
 /* Numbered documents (manifest, catalogue) that are kept behind the newest. */

@@ -620,6 +620,10 @@ open_body(const la_env *env, la_bytes *from, la_piece *piece, la_error *err)
         break;
     default:
         size = sizeof(uint64_t);
+        if (piece->type == LA_T_BOOL && la_bytes_left(from) >= size
+            && la_load_u64(from->at) > 1) {
+            return damaged(err, "its bool is neither 0 nor 1");
+        }
         break;
     }
     return la_bytes_take(from, size) == NULL ? damaged(err, "it is too short") : LA_OK;

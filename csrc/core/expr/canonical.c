@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "expr/typing.h"
-#include "fold/agg.h"
+#include "expr/agg.h"
 
 const char *const la_on_error_names[3] = {"set_aside", "null", "stop"};
 

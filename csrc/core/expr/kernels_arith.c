@@ -5,7 +5,7 @@
  * a second, slower pass looks for the rows. Memory: 24 bytes a row, so about 0.3 ns from L1. */
 #include "expr/kernels.h"
 #include "expr/typing.h"
-#include "fold/exact.h"
+#include "base/rational.h"
 
 /* ------------------------------------------------------------------ integers */
 

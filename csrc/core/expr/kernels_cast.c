@@ -5,7 +5,7 @@
  * A value that its new type cannot hold fails the row; nothing wraps and nothing is clamped. */
 #include "expr/kernels.h"
 #include "expr/typing.h"
-#include "fold/exact.h"
+#include "base/rational.h"
 
 /* --------------------------------------------------------- that always succeed */
 

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "expr/typing.h"
-#include "fold/exact.h"
+#include "base/rational.h"
 
 const int64_t la_powers_of_ten[19] = {
     1,

@@ -4,7 +4,7 @@
  *   ["add", ["col","price"], ["lit","i64",1]]  ->  la_expr tree, every node typed
  *
  * Invariants
- *  1. Depth is at most LA_DEPTH_MAX, operations at most LA_EXPR_NODES_MAX, so later recursion
+ *  1. Depth is at most LA_EXPR_DEPTH_MAX, operations at most LA_EXPR_NODES_MAX, so later recursion
  *     and programs are bounded.
  *  2. No node of a finished expression has the type null, but for a bare null literal at the
  *     root, which callers type or refuse. */
@@ -497,9 +497,10 @@ parse_form(parser *p, const la_json *json, const la_place *place, la_expr **out)
 static la_status
 parse(parser *p, const la_json *json, const la_place *place, la_expr **out)
 {
-    if (p->depth == LA_DEPTH_MAX) {
+    if (p->depth == LA_EXPR_DEPTH_MAX) {
         return la_place_fail(place, p->scope->err, LA_INVALID,
-                             "more than %u operations within each other", LA_DEPTH_MAX);
+                             "more than %u operations within each other",
+                             LA_EXPR_DEPTH_MAX);
     }
     p->depth++;
     la_status status = parse_form(p, json, place, out);

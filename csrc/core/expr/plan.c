@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/live.h"
 #include "expr/typing.h"
-#include "fold/agg.h"
+#include "expr/agg.h"
 
 typedef struct reader {
     la_plan *plan;

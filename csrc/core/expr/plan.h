@@ -79,7 +79,7 @@ int64_t la_window_end(const la_window *window, int64_t start_us);
 /* Every window of `inner` lies in exactly one of `outer`: roll-up is possible. */
 bool la_window_nests(const la_window *inner, const la_window *outer);
 
-struct la_agg_kind; /* fold/agg.h */
+struct la_agg_kind; /* expr/agg.h */
 
 typedef struct la_plan_key {
     char *name;

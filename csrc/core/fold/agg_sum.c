@@ -8,6 +8,7 @@
  *   mean of floats          | la_exact | count |           40 bytes
  */
 #include "base/error.h"
+#include "base/rational.h"
 #include "fold/exact.h"
 #include "fold/kernel.h"
 #include "fold/registry.h"

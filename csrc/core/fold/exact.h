@@ -80,9 +80,4 @@ void la_exact_encode(const la_exact *sum, la_buf *to);
 /* Into a zeroed sum, which stays empty on failure: damaged or out of memory. */
 LA_MUST_CHECK bool la_exact_decode(la_exact *sum, la_bytes *from, const la_env *env);
 
-/* 128-bit integers rounded once to double: value / (divisor * 10^scale), divisor >=
- * 1. */
-double la_i128_ratio(__int128 value, uint64_t divisor, uint8_t scale);
-void la_i128_text(__int128 value, char text[48]);
-
 #endif

@@ -9,7 +9,7 @@
 #ifndef LA_FOLD_FOLD_H
 #define LA_FOLD_FOLD_H
 
-#include "fold/agg.h"
+#include "expr/agg.h"
 
 typedef struct la_fold la_fold;
 

@@ -8,7 +8,7 @@
 #ifndef LA_FOLD_KERNEL_H
 #define LA_FOLD_KERNEL_H
 
-#include "fold/agg.h"
+#include "expr/agg.h"
 #include "fold/loops.h"
 
 /* Above this many bytes of states a loop asks for them a few rows ahead: they no longer

@@ -4,7 +4,7 @@
 #ifndef LA_FOLD_REGISTRY_H
 #define LA_FOLD_REGISTRY_H
 
-#include "fold/agg.h"
+#include "expr/agg.h"
 
 extern const la_agg_kind la_agg_len, la_agg_count, la_agg_null_count; /* agg_count.c */
 extern const la_agg_kind la_agg_sum, la_agg_mean;                     /* agg_sum.c */

@@ -4,7 +4,7 @@
 #ifndef LA_FOLD_SCALAR_H
 #define LA_FOLD_SCALAR_H
 
-#include "fold/agg.h"
+#include "expr/agg.h"
 
 /* Text owned by a state. Zeroed = none. */
 typedef struct la_owned_text {

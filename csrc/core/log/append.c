@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Append: a chunk becomes frames of the open segment.
  *
- *   intake (checks, codes) -> verdicts (dedupe) -> frames -> pwrite -> published -> sync -> ack
+ *   intake (checks, codes) -> verdicts (dedupe) -> frames -> pwrite -> published
+ *          -> sync -> durable, acked
  *
  * Invariants
- *  1. An append's frames stand in one segment, so a crash leaves a prefix of them, and a
- *     failure can take them back before anybody saw them.
- *  2. `published` moves when all frames are written, `durable` when a sync that began after
- *     that has returned.
- *  3. A failed append leaves dictionaries and ids as they were; its bytes are overwritten
- *     with zeros, durably. Where that fails too, nobody can say what a recovery would find:
- *     LA_UNKNOWN, and the handle ends.
- *  4. After a failed write the segment takes no more frames: the next append moves what is
- *     good into another file.
+ *  1. An append's frames stand in one segment, so a crash leaves a prefix of them, and
+ *     a failure can take them back before anybody saw them.
+ *  2. `published` moves when all frames are written, `durable` when a sync that began
+ *     after that has returned.
+ *  3. A failed append leaves dictionaries and ids as they were; its bytes are
+ *     overwritten with zeros, durably. Where that fails too, nobody can say what a
+ *     recovery would find: LA_UNKNOWN, and the handle ends.
+ *  4. After a failed write the segment takes no more frames: the next append moves what
+ *     is good into another file.
  */
 #include "base/error.h"
 #include "base/file.h"
@@ -20,8 +21,8 @@
 
 /* Encoded bytes that are written at once. */
 #define WRITE_BYTES (4u << 20)
-/* Appends up to this size are written into zeros put there before: a sync then has no file
- * size to write. */
+/* Appends up to this size are written into zeros put there before: a sync then has no
+ * file size to write. */
 #define SMALL_BYTES (64u << 10)
 #define ZERO_STEP_MIN (64u << 10)
 #define ZERO_STEP_MAX (1u << 20)
@@ -29,15 +30,15 @@
 typedef struct appending {
     la_intake in;
     la_writer *w;
-    uint64_t first;    /* position of row 0 */
-    uint64_t start;    /* byte of the first frame */
-    uint64_t written;  /* bytes handed to pwrite end here */
+    uint64_t first;   /* position of row 0 */
+    uint64_t start;   /* byte of the first frame */
+    uint64_t written; /* bytes handed to pwrite end here */
     uint64_t durable_len;
     int64_t ingest_us;
     int64_t max_time;
-    bool small;        /* some frame is */
+    bool small; /* some frame is */
     bool ids_added;
-    la_buf infos;      /* la_frame_info of each frame */
+    la_buf infos; /* la_frame_info of each frame */
     la_buf section;
     la_buf raw_heap, raw_offsets, raw_valid, reason_heap, reason_offsets;
     la_column raw, reasons;
@@ -132,8 +133,8 @@ frame_rows(appending *a, uint32_t frame, la_frame_rows *out, la_error *err)
     la_intake *in = &a->in;
     la_log *log = in->log;
     uint32_t from = in->frames[frame], to = in->frames[frame + 1];
-    la_chunk whole = {.rows = in->rows, .column_count = log->column_count,
-                      .columns = in->columns};
+    la_chunk whole = {
+        .rows = in->rows, .column_count = log->column_count, .columns = in->columns};
     la_chunk slice;
 
     la_chunk_slice(&whole, from, to - from, a->columns, &slice);
@@ -174,8 +175,8 @@ write_out(appending *a, la_error *err)
     la_status status;
 
     a->written = at + out->size; /* also when it fails: so far bytes may have come */
-    status = la_file_write(a->in.log->env, open->fd, open->path, out->data, out->size, at,
-                           err);
+    status = la_file_write(a->in.log->env, open->fd, open->path, out->data, out->size,
+                           at, err);
     la_buf_clear(out);
     return status;
 }
@@ -197,12 +198,11 @@ zero_ahead(appending *a)
     }
     step = (end + step) / ZERO_STEP_MIN * ZERO_STEP_MIN;
     while (w->zeroed_to < step) {
-        uint64_t size = step - w->zeroed_to < sizeof zeros ? step - w->zeroed_to
-                                                           : sizeof zeros;
+        uint64_t size =
+            step - w->zeroed_to < sizeof zeros ? step - w->zeroed_to : sizeof zeros;
 
         if (la_file_write(a->in.log->env, open->fd, open->path, zeros, (size_t)size,
-                          w->zeroed_to, NULL)
-            != LA_OK) {
+                          w->zeroed_to, NULL) != LA_OK) {
             return;
         }
         w->zeroed_to += size;
@@ -226,10 +226,9 @@ put_frames(appending *a, la_error *err)
 
         status = frame_rows(a, f, &rows, err);
         if (status == LA_OK) {
-            status = la_frame_put(&w->frames, &rows, log->open->seed, w->epoch,
-                                  a->durable_len,
-                                  large ? LA_EFFORT_SEALED : LA_EFFORT_OPEN, &w->out, &info,
-                                  err);
+            status = la_frame_put(
+                &w->frames, &rows, log->open->seed, w->epoch, a->durable_len,
+                large ? LA_EFFORT_SEALED : LA_EFFORT_OPEN, &w->out, &info, err);
         }
         if (status != LA_OK) {
             break;
@@ -257,8 +256,8 @@ put_frames(appending *a, la_error *err)
 
 /* ------------------------------------------------------------------ taking back */
 
-/* Dictionaries without the entries that a failed append added: the first dict_keep of each.
- * Snapshots keep the old one; the codes they use mean the same in both. */
+/* Dictionaries without the entries that a failed append added: the first dict_keep of
+ * each. Snapshots keep the old one; the codes they use mean the same in both. */
 static la_status
 restore_dicts(la_log *log, la_error *err)
 {
@@ -308,21 +307,22 @@ erase_written(appending *a, la_error *err)
     int rc;
 
     if (size < 0) {
-        return la_fail_os(err, (int)-size, open->path, "could not get the size of \"%s\"",
-                          open->path);
+        return la_fail_os(err, (int)-size, open->path,
+                          "could not get the size of \"%s\"", open->path);
     }
     end = a->written < (uint64_t)size ? a->written : (uint64_t)size;
     for (uint64_t at = a->start; at < end; at += sizeof zeros) {
         size_t part = end - at < sizeof zeros ? (size_t)(end - at) : sizeof zeros;
-        la_status status = la_file_write(a->in.log->env, open->fd, open->path, zeros, part,
-                                         at, err);
+        la_status status =
+            la_file_write(a->in.log->env, open->fd, open->path, zeros, part, at, err);
         if (status != LA_OK) {
             return status;
         }
     }
     rc = io->fdatasync(io->ctx, open->fd);
-    return rc < 0 ? la_fail_os(err, -rc, open->path, "could not sync \"%s\"", open->path)
-                  : LA_OK;
+    return rc < 0
+               ? la_fail_os(err, -rc, open->path, "could not sync \"%s\"", open->path)
+               : LA_OK;
 }
 
 /* Undoes an append that failed for `*err`; returns what the caller is told. */
@@ -350,8 +350,9 @@ take_back(appending *a, la_status failed, la_error *err)
     }
     why.status = LA_UNKNOWN;
     why.retriable = false;
-    la_error_hint(&why, "an append failed and could not be taken back: close the store and "
-                        "open it again, the log then tells which rows are there");
+    la_error_hint(&why,
+                  "an append failed and could not be taken back: close the store and "
+                  "open it again, the log then tells which rows are there");
     la_mutex_lock(&log->state);
     la_log_die(log, &why);
     la_mutex_unlock(&log->state);
@@ -416,8 +417,8 @@ make_room(la_log *log, la_error *err)
     if (status != LA_OK) {
         return status;
     }
-    if (!log->writer->broken && log->published_len < log->segment_bytes
-        && log->published_frames < LA_SEGMENT_FRAMES_MAX) {
+    if (!log->writer->broken && log->published_len < log->segment_bytes &&
+        log->published_frames < LA_SEGMENT_FRAMES_MAX) {
         return LA_OK;
     }
     return la_writer_roll(log, err);
@@ -427,8 +428,8 @@ static void
 appending_init(appending *a)
 {
     la_log *log = a->in.log;
-    la_buf *all[] = {&a->infos,       &a->section,     &a->raw_heap,      &a->raw_offsets,
-                     &a->raw_valid,   &a->reason_heap, &a->reason_offsets};
+    la_buf *all[] = {&a->infos,     &a->section,     &a->raw_heap,      &a->raw_offsets,
+                     &a->raw_valid, &a->reason_heap, &a->reason_offsets};
     int64_t now = log->env->io.wall_us(log->env->io.ctx);
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -457,13 +458,14 @@ appending_fini(appending *a)
     la_intake_fini(&a->in);
 }
 
-/* The first row's position must leave room for all rows below LA_NO_POSITION; a log cannot
- * get there in practice, a forged manifest can. */
+/* The first row's position must leave room for all rows below LA_NO_POSITION; a log
+ * cannot get there in practice, a forged manifest can. */
 static la_status
 check_positions(const appending *a, la_error *err)
 {
     if (a->first > UINT64_MAX / 2) {
-        return la_fail(err, LA_OVERFLOW, "could not append to log \"%s\": no positions left",
+        return la_fail(err, LA_OVERFLOW,
+                       "could not append to log \"%s\": no positions left",
                        a->in.log->name);
     }
     return LA_OK;
@@ -528,20 +530,20 @@ sync_is_due(la_log *log, const la_append_options *options)
     bool due;
 
     la_mutex_lock(&log->state);
-    due = log->last_sync_ns == 0
-          || (now - log->last_sync_ns) / 1000 >= options->interval_us;
+    due = log->last_sync_ns == 0 ||
+          (now - log->last_sync_ns) / 1000 >= options->interval_us;
     la_mutex_unlock(&log->state);
     return due;
 }
 
 la_status
-la_log_append(la_log *log, const la_chunk *chunk, const uint8_t *bad, const la_column *raw,
-              const la_column *reason, const la_append_options *options, la_appended *out,
-              la_error *err)
+la_log_append(la_log *log, const la_chunk *chunk, const uint8_t *bad,
+              const la_column *raw, const la_column *reason,
+              const la_append_options *options, la_appended *out, la_error *err)
 {
     static const la_append_options durable = {.sync = LA_SYNC_COMMIT};
-    appending a = {.in = {.log = log, .chunk = chunk, .bad = bad, .raw = raw,
-                          .reason = reason}};
+    appending a = {
+        .in = {.log = log, .chunk = chunk, .bad = bad, .raw = raw, .reason = reason}};
     la_appended done = {0};
     la_status status = la_log_alive(log, err);
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checking a log: every byte that its newest manifest, directly or not, refers to.
  *
- *   manifests -> pages -> each segment: index, then frame by frame -> open segment's frames
+ *   manifests -> pages -> each segment: index, frame by frame -> open segment's frames
  *
  * Invariants
- *  1. Damage is reported and the check goes on; only a failing system (I/O, memory) ends it.
- *  2. A frame passes when its payload hash fits, all its pieces decode, and the values give the
- *     raw hash that was taken from the caller's rows.
+ *  1. Damage is reported and the check goes on; only a failing system (I/O, memory)
+ *     ends it.
+ *  2. A frame passes when its payload hash fits, all its pieces decode, and the values
+ *     give the raw hash that was taken from the caller's rows.
  *  3. A step is one document, one index or one frame, so callers can stop at any time.
  */
 #include <stdio.h>
@@ -22,7 +23,7 @@ struct la_log_check {
     la_snapshot *snapshot;
     la_decoded decoded;
     la_buf scratch;
-    uint64_t newest; /* manifest */
+    uint64_t newest;   /* manifest */
     uint64_t manifest; /* next to read; 0: all done */
     la_page_head page; /* next to read */
     uint32_t segment;  /* next; beyond the list: the open one */
@@ -81,8 +82,8 @@ static void
 put_damage(la_buf *report, uint64_t *damages, const la_error *err, uint64_t from,
            uint64_t to)
 {
-    la_buf_text(report, (*damages)++ == 0 && report->size == 0 ? "{\"file\":"
-                                                               : ",{\"file\":");
+    la_buf_text(report,
+                (*damages)++ == 0 && report->size == 0 ? "{\"file\":" : ",{\"file\":");
     la_json_put_text(report, err->path, strlen(err->path));
     la_buf_printf(report, ",\"byte\":%llu,\"positions\":[%llu,%llu],\"what\":",
                   (unsigned long long)err->byte, (unsigned long long)from,
@@ -160,12 +161,13 @@ check_codes(const la_log_check *k, const la_frame_view *view, la_error *err)
         }
         count = la_dict_count(k->snapshot->dicts[c]);
         for (uint32_t i = 0; i < k->decoded.rows; i++) {
-            if (((const uint32_t *)column->data)[i] >= count
-                && !la_column_is_null(column, i)) {
-                return la_fail_damaged(err, view->path, view->byte,
-                                       "frame at position %llu has a code that is not in "
-                                       "its dictionary",
-                                       (unsigned long long)view->header.position);
+            if (((const uint32_t *)column->data)[i] >= count &&
+                !la_column_is_null(column, i)) {
+                return la_fail_damaged(
+                    err, view->path, view->byte,
+                    "frame at position %llu has a code that is not in "
+                    "its dictionary",
+                    (unsigned long long)view->header.position);
             }
         }
     }
@@ -177,8 +179,8 @@ no_entry(void *arg, uint32_t column, uint32_t code, const char *text, size_t siz
          la_error *err)
 {
     const la_log_check *k = arg;
-    const la_dict *dict = column < k->snapshot->column_count ? k->snapshot->dicts[column]
-                                                             : NULL;
+    const la_dict *dict =
+        column < k->snapshot->column_count ? k->snapshot->dicts[column] : NULL;
     size_t known_size;
     const char *known;
 
@@ -209,7 +211,8 @@ check_frame(la_log_check *k, la_segment *segment, const la_frame_info *info,
     }
     k->done += info->size;
     if (is_damage(status)) {
-        put_damage(report, damages, &found, info->position, info->position + info->rows);
+        put_damage(report, damages, &found, info->position,
+                   info->position + info->rows);
         return LA_OK;
     }
     if (status != LA_OK && err != NULL) {

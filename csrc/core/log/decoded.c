@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole frames, decoded and proven: the raw hash was taken from the caller's values, so a match
- * shows that encoder, disk and decoder kept them. */
+/* Whole frames, decoded and proven: the raw hash was taken from the caller's values, so
+ * a match shows that encoder, disk and decoder kept them. */
 #include "log/decoded.h"
 
 #include "base/error.h"
 #include "chunk/schema.h"
 
 la_status
-la_decoded_init(la_decoded *d, const la_env *env, const la_schema *schema, la_error *err)
+la_decoded_init(la_decoded *d, const la_env *env, const la_schema *schema,
+                la_error *err)
 {
     memset(d, 0, sizeof *d);
     d->column_count = la_schema_count(schema);
@@ -122,8 +123,8 @@ decode_verdicts(la_decoded *d, const la_frame_view *view, la_error *err)
         d->verdicts[i] = (uint8_t)verdict;
         by[verdict]++;
     }
-    if (by[LA_V_OK] != h->ok || by[LA_V_DUPLICATE] != h->duplicate
-        || by[LA_V_QUARANTINED] != h->quarantined) {
+    if (by[LA_V_OK] != h->ok || by[LA_V_DUPLICATE] != h->duplicate ||
+        by[LA_V_QUARANTINED] != h->quarantined) {
         return la_fail_damaged(err, view->path, view->byte,
                                "frame has other verdicts than its header says");
     }
@@ -141,19 +142,21 @@ decode_extras(la_decoded *d, const la_frame_view *view, la_error *err)
     d->ingests = NULL;
     d->raw = d->reasons = (la_column){0};
     if (status == LA_OK && (h->flags & LA_FRAME_TARGETS)) {
-        status = decode_piece(d, view, LA_PIECE_TARGETS, LA_T_U64, h->rows, &column, err);
+        status =
+            decode_piece(d, view, LA_PIECE_TARGETS, LA_T_U64, h->rows, &column, err);
         d->targets = status == LA_OK ? (uint64_t *)(uintptr_t)column.data : NULL;
     }
     if (status == LA_OK && (h->flags & LA_FRAME_QUARANTINE)) {
-        status = decode_piece(d, view, LA_PIECE_RAW, LA_T_BYTES, h->quarantined, &d->raw,
-                              err);
+        status = decode_piece(d, view, LA_PIECE_RAW, LA_T_BYTES, h->quarantined,
+                              &d->raw, err);
         if (status == LA_OK) {
             status = decode_piece(d, view, LA_PIECE_REASONS, LA_T_STR, h->quarantined,
                                   &d->reasons, err);
         }
     }
     if (status == LA_OK && (h->flags & LA_FRAME_INGESTS)) {
-        status = decode_piece(d, view, LA_PIECE_INGESTS, LA_T_TIME, h->rows, &column, err);
+        status =
+            decode_piece(d, view, LA_PIECE_INGESTS, LA_T_TIME, h->rows, &column, err);
         d->ingests = status == LA_OK ? (int64_t *)(uintptr_t)column.data : NULL;
     }
     return status;
@@ -194,8 +197,8 @@ la_decode_frame(la_decoded *d, const la_schema *schema, const la_frame_view *vie
     }
     for (uint32_t c = 0; c < d->column_count; c++) {
         const la_field *field = la_schema_field(schema, c);
-        la_status status = decode_piece(d, view, c, field->type, d->rows, &d->columns[c],
-                                        err);
+        la_status status =
+            decode_piece(d, view, c, field->type, d->rows, &d->columns[c], err);
 
         d->columns[c].scale = field->scale;
         if (status == LA_OK) {
@@ -206,10 +209,11 @@ la_decode_frame(la_decoded *d, const la_schema *schema, const la_frame_view *vie
         }
     }
     if (h != view->header.raw_hash) {
-        la_status status = la_fail_damaged(err, view->path, view->byte,
-                                           "values of the frame at position %llu are not "
-                                           "those that were appended",
-                                           (unsigned long long)view->header.position);
+        la_status status =
+            la_fail_damaged(err, view->path, view->byte,
+                            "values of the frame at position %llu are not "
+                            "those that were appended",
+                            (unsigned long long)view->header.position);
         if (err != NULL) {
             err->position = view->header.position;
         }

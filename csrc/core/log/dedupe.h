@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The exact set of ids of ok rows: 16-byte key -> position. In memory, rebuilt at the first
- * append. Private to log/. */
+/* The exact set of ids of ok rows: 16-byte key -> position. In memory, rebuilt at the
+ * first append. Private to log/. */
 #ifndef LA_LOG_DEDUPE_H
 #define LA_LOG_DEDUPE_H
 
@@ -25,11 +25,11 @@ void la_dedupe_init(la_dedupe *set, const la_env *env);
 void la_dedupe_fini(la_dedupe *set); /* accepts zeroed */
 /* Room for `more` ids: adding them cannot fail then. */
 LA_MUST_CHECK la_status la_dedupe_reserve(la_dedupe *set, uint64_t more, la_error *err);
-/* Keys of rows [0, rows) into set->keys; position LA_NO_POSITION where an id is null, which
- * never is a duplicate. */
+/* Keys of rows [0, rows) into set->keys; position LA_NO_POSITION where an id is null,
+ * which never is a duplicate. */
 LA_MUST_CHECK la_status la_dedupe_keys(la_dedupe *set, const la_column *columns,
-                                       const uint32_t *ids, uint32_t id_count, uint32_t rows,
-                                       la_error *err);
+                                       const uint32_t *ids, uint32_t id_count,
+                                       uint32_t rows, la_error *err);
 /* Adds the keys of rows whose verdict is ok. A row whose key is there already becomes a
  * duplicate with its target, unless `trust` (rebuilding from the log: later ones are
  * ignored). Needs la_dedupe_reserve. */

@@ -18,7 +18,8 @@
 #define TRIES 32
 
 void
-la_log_install(la_log *log, la_manifest *manifest, la_segment_list *list, la_segment *open)
+la_log_install(la_log *log, la_manifest *manifest, la_segment_list *list,
+               la_segment *open)
 {
     la_manifest_fini(&log->manifest);
     log->manifest = *manifest;
@@ -123,7 +124,8 @@ la_log_load_dicts(la_log *log, la_error *err)
 
         status = la_segment_index(segment, err);
         if (status == LA_OK) {
-            status = load_segment_dicts(log, segment, segment->frame_count, &scratch, err);
+            status =
+                load_segment_dicts(log, segment, segment->frame_count, &scratch, err);
         }
     }
     if (status == LA_OK && log->open != NULL) {
@@ -146,14 +148,15 @@ adopt(la_log *log, la_manifest *manifest, la_error *err)
     la_segment *open = NULL;
     la_status status;
 
-    status = la_segment_list_load(log->env, log->folder, manifest, log->sealed, &list, err);
+    status =
+        la_segment_list_load(log->env, log->folder, manifest, log->sealed, &list, err);
     if (status != LA_OK) {
         return status;
     }
     if (manifest->open_number != 0) {
         status = la_segment_open_growing(log->env, log->folder, log->uuid,
-                                         manifest->open_number, manifest->open_first, false,
-                                         &open, err);
+                                         manifest->open_number, manifest->open_first,
+                                         false, &open, err);
         if (status != LA_OK) {
             la_segment_list_release(list);
             return status;
@@ -180,21 +183,21 @@ carried_length(la_log *log, uint64_t *length, uint64_t *end, la_error *err)
     *length = log->durable_len;
     size = log->env->io.file_size(log->env->io.ctx, open->fd);
     if (size < 0) {
-        return la_fail_os(err, (int)-size, open->path, "could not get the size of \"%s\"",
-                          open->path);
+        return la_fail_os(err, (int)-size, open->path,
+                          "could not get the size of \"%s\"", open->path);
     }
     while (byte + LA_FRAME_HEADER <= (uint64_t)size) {
         uint8_t at[LA_FRAME_HEADER];
         la_frame_header header;
-        la_status status = la_file_read(log->env, open->fd, open->path, at, sizeof at, byte,
-                                        err);
+        la_status status =
+            la_file_read(log->env, open->fd, open->path, at, sizeof at, byte, err);
 
         if (status != LA_OK) {
             return status;
         }
-        if (la_frame_read_header(at, open->seed, &header) != NULL
-            || header.type != LA_FRAME_ROWS || header.position != position
-            || byte + la_frame_size(header.payload_size) > (uint64_t)size) {
+        if (la_frame_read_header(at, open->seed, &header) != NULL ||
+            header.type != LA_FRAME_ROWS || header.position != position ||
+            byte + la_frame_size(header.payload_size) > (uint64_t)size) {
             break;
         }
         if (header.durable_len > *length && header.durable_len <= byte) {
@@ -216,8 +219,9 @@ follow_open(la_log *log, const la_tail_values *tail, la_error *err)
     if (tail != NULL) {
         length = tail->durable_len;
         end = tail->durable_end;
-        log->published_end = tail->published_end > log->durable_end ? tail->published_end
-                                                                    : log->durable_end;
+        log->published_end = tail->published_end > log->durable_end
+                                 ? tail->published_end
+                                 : log->durable_end;
     }
     else {
         status = carried_length(log, &length, &log->published_end, err);
@@ -245,8 +249,8 @@ follow_open(la_log *log, const la_tail_values *tail, la_error *err)
 static bool
 tail_fits(const la_log *log, la_tail_values *tail)
 {
-    return log->open != NULL && la_tail_load(&log->tail, log->uuid, tail)
-           && tail->epoch == log->manifest.epoch && tail->segment == log->open->number;
+    return log->open != NULL && la_tail_load(&log->tail, log->uuid, tail) &&
+           tail->epoch == log->manifest.epoch && tail->segment == log->open->number;
 }
 
 /* Reads newer manifests until files and manifest agree. */
@@ -261,8 +265,8 @@ refresh_manifest(la_log *log, la_error *err)
         bool changed = false;
         la_status status;
 
-        status = la_manifest_load(log->env, log->folder, log->def.schema != NULL ? log->uuid
-                                                                                 : NULL,
+        status = la_manifest_load(log->env, log->folder,
+                                  log->def.schema != NULL ? log->uuid : NULL,
                                   log->manifest.id.number, &changed, &manifest, err);
         if (status != LA_OK || !changed) {
             return status;
@@ -284,9 +288,10 @@ refresh_manifest(la_log *log, la_error *err)
         }
         missing = number;
     }
-    return la_fail(err, LA_BUSY,
-                   "could not read log \"%s\": its manifest changes faster than it is read",
-                   log->name);
+    return la_fail(
+        err, LA_BUSY,
+        "could not read log \"%s\": its manifest changes faster than it is read",
+        log->name);
 }
 
 la_status

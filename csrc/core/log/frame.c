@@ -4,12 +4,12 @@
  *   header 128 | dictionary section | directory | pieces ... | trailer 8
  *
  * Invariants
- *  1. No length is believed before the header's CRC fits; the CRC's seed names the log and
- *     the segment.
- *  2. Every section is padded to 8 bytes, so a frame's size is 136 + payload and all pieces
- *     are aligned in the file.
- *  3. The raw hash is over what the caller gave, the payload hash over what is stored: an
- *     encoder's mistake and a bit flip on the way to the disk are seen apart.
+ *  1. No length is believed before the header's CRC fits; the CRC's seed names the log
+ *     and the segment.
+ *  2. Every section is padded to 8 bytes, so a frame's size is 136 + payload and all
+ *     pieces are aligned in the file.
+ *  3. The raw hash is over what the caller gave, the payload hash over what is stored:
+ *     an encoder's mistake and a bit flip on the way to the disk are seen apart.
  */
 #include "log/frame.h"
 
@@ -69,20 +69,20 @@ judge_header(const la_frame_header *h, const uint8_t *at)
     if (at[21] != 0 || la_load_u32(at + 36) != 0) {
         return "frame is encrypted";
     }
-    if ((h->flags & ~15u) != 0 || h->schema_id != 0 || la_load_u32(at + 96) != 0
-        || la_load_u64(at + 112) != 0) {
+    if ((h->flags & ~15u) != 0 || h->schema_id != 0 || la_load_u32(at + 96) != 0 ||
+        la_load_u64(at + 112) != 0) {
         return "frame uses reserved fields";
     }
-    if (h->payload_size == 0 || h->payload_size > LA_FRAME_BYTES_MAX
-        || h->payload_size % 8 != 0) {
+    if (h->payload_size == 0 || h->payload_size > LA_FRAME_BYTES_MAX ||
+        h->payload_size % 8 != 0) {
         return "frame has an impossible size";
     }
-    if (h->type == LA_FRAME_ROWS
-        && (h->rows == 0 || h->rows > LA_FRAME_ROWS_MAX || h->pieces == 0
-            || h->dict_size % 8 != 0
-            || (uint64_t)h->dict_size + 12ull * h->pieces > h->payload_size
-            || (uint64_t)h->ok + h->duplicate + h->quarantined > h->rows
-            || h->position > UINT64_MAX - LA_FRAME_ROWS_MAX - 1)) {
+    if (h->type == LA_FRAME_ROWS &&
+        (h->rows == 0 || h->rows > LA_FRAME_ROWS_MAX || h->pieces == 0 ||
+         h->dict_size % 8 != 0 ||
+         (uint64_t)h->dict_size + 12ull * h->pieces > h->payload_size ||
+         (uint64_t)h->ok + h->duplicate + h->quarantined > h->rows ||
+         h->position > UINT64_MAX - LA_FRAME_ROWS_MAX - 1)) {
         return "frame has impossible counts";
     }
     if (h->type == LA_FRAME_FOOTER && (h->rows != 0 || h->dict_size != 0)) {
@@ -131,8 +131,8 @@ la_frame_check(const la_frame_header *header, const uint8_t *at)
     const uint8_t *payload = at + LA_FRAME_HEADER;
     const uint8_t *trailer = payload + header->payload_size;
 
-    if (la_load_u32(trailer) != header->payload_size
-        || la_load_u32(trailer + 4) != ~LA_FRAME_MAGIC) {
+    if (la_load_u32(trailer) != header->payload_size ||
+        la_load_u32(trailer + 4) != ~LA_FRAME_MAGIC) {
         return "frame trailer is wrong";
     }
     if (la_xxh3(payload, header->payload_size, header->position) != header->hash) {
@@ -282,8 +282,8 @@ drop_null_text(la_frame_writer *w, la_column *column, uint32_t rows, la_error *e
     return LA_OK;
 }
 
-/* One column in the form that is hashed and stored: no mask without nulls, zeros and empty
- * texts where null. */
+/* One column in the form that is hashed and stored: no mask without nulls, zeros and
+ * empty texts where null. */
 static la_status
 normalise(la_frame_writer *w, const la_column *column, uint32_t rows, la_column *out,
           la_error *err)
@@ -346,8 +346,8 @@ put_piece(frame_build *b, uint32_t number, const la_column *column, uint32_t row
     }
     if (b->to->size - b->start > LA_FRAME_BYTES_MAX) {
         return la_fail(err, LA_INVALID,
-                       "could not append: %u rows take more than %u bytes in a frame", rows,
-                       LA_FRAME_BYTES_MAX);
+                       "could not append: %u rows take more than %u bytes in a frame",
+                       rows, LA_FRAME_BYTES_MAX);
     }
     entry = b->to->data + b->directory + 12ull * b->done++;
     la_store_u32(entry, number);
@@ -357,7 +357,8 @@ put_piece(frame_build *b, uint32_t number, const la_column *column, uint32_t row
 }
 
 static la_status
-put_columns(frame_build *b, const la_frame_rows *rows, uint64_t *raw_hash, la_error *err)
+put_columns(frame_build *b, const la_frame_rows *rows, uint64_t *raw_hash,
+            la_error *err)
 {
     uint32_t count = la_schema_count(rows->schema);
     uint64_t h = rows->position;
@@ -469,8 +470,8 @@ describe(const la_frame_rows *rows, la_frame_header *h)
         const uint8_t *verdicts = h->ok != rows->rows ? rows->verdicts : NULL;
 
         for (uint32_t i = 0; i < rows->rows; i++) {
-            if ((verdicts == NULL || verdicts[i] == LA_V_OK)
-                && (time->valid == NULL || time->valid[i] != 0)) {
+            if ((verdicts == NULL || verdicts[i] == LA_V_OK) &&
+                (time->valid == NULL || time->valid[i] != 0)) {
                 h->event_min = at[i] < h->event_min ? at[i] : h->event_min;
                 h->event_max = at[i] > h->event_max ? at[i] : h->event_max;
             }
@@ -482,9 +483,9 @@ describe(const la_frame_rows *rows, la_frame_header *h)
 static uint32_t
 piece_count(const la_frame_rows *rows, uint16_t flags)
 {
-    return la_schema_count(rows->schema) + ((flags & LA_FRAME_VERDICTS) != 0)
-           + ((flags & LA_FRAME_TARGETS) != 0) + 2 * ((flags & LA_FRAME_QUARANTINE) != 0)
-           + ((flags & LA_FRAME_INGESTS) != 0);
+    return la_schema_count(rows->schema) + ((flags & LA_FRAME_VERDICTS) != 0) +
+           ((flags & LA_FRAME_TARGETS) != 0) +
+           2 * ((flags & LA_FRAME_QUARANTINE) != 0) + ((flags & LA_FRAME_INGESTS) != 0);
 }
 
 static void
@@ -586,14 +587,15 @@ la_frame_open(const uint8_t *at, const la_frame_header *header, const char *path
     view.payload = at + LA_FRAME_HEADER;
     view.directory = view.payload + header->dict_size;
     if (header->type != LA_FRAME_ROWS) {
-        return la_fail_damaged(err, path, byte, "a footer stands where rows are expected");
+        return la_fail_damaged(err, path, byte,
+                               "a footer stands where rows are expected");
     }
     *out = view;
     return LA_OK;
 }
 
-/* Bytes of piece `number`, NULL when it is absent or out of bounds. Columns stand in order, so the
- * first guess is nearly always right. */
+/* Bytes of piece `number`, NULL when it is absent or out of bounds. Columns stand in
+ * order, so the first guess is nearly always right. */
 static const uint8_t *
 find_piece(const la_frame_view *view, uint32_t number, size_t *size)
 {
@@ -611,7 +613,8 @@ find_piece(const la_frame_view *view, uint32_t number, size_t *size)
         }
         byte = la_load_u32(entry + 4);
         length = la_load_u32(entry + 8);
-        if (byte % 8 != 0 || byte < first || byte + length > view->header.payload_size) {
+        if (byte % 8 != 0 || byte < first ||
+            byte + length > view->header.payload_size) {
             return NULL;
         }
         *size = length;
@@ -621,8 +624,8 @@ find_piece(const la_frame_view *view, uint32_t number, size_t *size)
 }
 
 la_status
-la_frame_piece(const la_env *env, const la_frame_view *view, uint32_t column, la_type type,
-               uint32_t rows, la_piece *piece, la_error *err)
+la_frame_piece(const la_env *env, const la_frame_view *view, uint32_t column,
+               la_type type, uint32_t rows, la_piece *piece, la_error *err)
 {
     size_t size = 0;
     const uint8_t *data = find_piece(view, column, &size);
@@ -681,7 +684,8 @@ la_frame_dict(const la_frame_view *view, la_dict_each each, void *arg, la_error 
             if (text == NULL) {
                 return bad_dict(view, err);
             }
-            status = each(arg, column, first + i, (const char *)text, (size_t)size, err);
+            status =
+                each(arg, column, first + i, (const char *)text, (size_t)size, err);
             if (status != LA_OK) {
                 return status == LA_DAMAGED ? bad_dict(view, err) : status;
             }

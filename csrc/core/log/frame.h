@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One frame: the unit of append. Bytes: docs/internals/format/log.md, "Frame". Private to
- * log/. A frame is bound to its log and segment by a seed and to its position by a hash, so
- * stale or misdirected bytes never pass for one. */
+/* One frame: the unit of append. Bytes: docs/internals/format/log.md, "Frame". Private
+ * to log/. A frame is bound to its log and segment by a seed and to its position by a
+ * hash, so stale or misdirected bytes never pass for one. */
 #ifndef LA_LOG_FRAME_H
 #define LA_LOG_FRAME_H
 
@@ -74,11 +74,14 @@ la_frame_size(uint32_t payload_size)
 {
     return LA_FRAME_HEADER + (uint64_t)payload_size + LA_FRAME_TRAILER;
 }
-/* NULL when the 128 bytes are a header of this segment; else what is wrong with them. */
-const char *la_frame_read_header(const uint8_t *at, uint32_t seed, la_frame_header *out);
+/* NULL when the 128 bytes are a header of this segment; else what is wrong with
+ * them. */
+const char *la_frame_read_header(const uint8_t *at, uint32_t seed,
+                                 la_frame_header *out);
 /* NULL when payload and trailer (at + 128 on) are what the header says. */
 const char *la_frame_check(const la_frame_header *header, const uint8_t *at);
-void la_frame_info_of(const la_frame_header *header, uint64_t byte, la_frame_info *info);
+void la_frame_info_of(const la_frame_header *header, uint64_t byte,
+                      la_frame_info *info);
 
 /* Rows to write as one frame. Columns have the schema's physical types. */
 typedef struct la_frame_rows {
@@ -110,9 +113,9 @@ LA_MUST_CHECK la_status la_frame_writer_init(la_frame_writer *writer, const la_e
 void la_frame_writer_fini(la_frame_writer *writer); /* accepts zeroed */
 /* Appends one frame of rows to `to`; info->byte is left 0. */
 LA_MUST_CHECK la_status la_frame_put(la_frame_writer *writer, const la_frame_rows *rows,
-                                     uint32_t seed, uint32_t epoch, uint64_t durable_len,
-                                     la_codec_effort effort, la_buf *to,
-                                     la_frame_info *info, la_error *err);
+                                     uint32_t seed, uint32_t epoch,
+                                     uint64_t durable_len, la_codec_effort effort,
+                                     la_buf *to, la_frame_info *info, la_error *err);
 /* Appends a footer frame with this payload. */
 void la_frame_put_footer(la_buf *to, uint32_t seed, uint32_t epoch, uint64_t position,
                          const void *payload, uint32_t payload_size, int64_t ingest_us,
@@ -122,8 +125,8 @@ void la_frame_put_footer(la_buf *to, uint32_t seed, uint32_t epoch, uint64_t pos
 uint64_t la_raw_hash(uint64_t h, const la_column *column, uint32_t rows,
                      const uint32_t *sizes);
 
-/* A checked frame, opened for reading. Borrows `at`, which has LA_FRAME_SLACK readable bytes
- * behind its payload. */
+/* A checked frame, opened for reading. Borrows `at`, which has LA_FRAME_SLACK readable
+ * bytes behind its payload. */
 typedef struct la_frame_view {
     la_frame_header header;
     const uint8_t *payload;
@@ -133,12 +136,13 @@ typedef struct la_frame_view {
 } la_frame_view;
 
 LA_MUST_CHECK la_status la_frame_open(const uint8_t *at, const la_frame_header *header,
-                                      const char *path, uint64_t byte, la_frame_view *out,
-                                      la_error *err);
+                                      const char *path, uint64_t byte,
+                                      la_frame_view *out, la_error *err);
 LA_MUST_CHECK la_status la_frame_piece(const la_env *env, const la_frame_view *view,
                                        uint32_t column, la_type type, uint32_t rows,
                                        la_piece *piece, la_error *err);
-/* Calls `each` for every dictionary entry of the frame, in order; stops at its failure. */
+/* Calls `each` for every dictionary entry of the frame, in order; stops at its
+ * failure. */
 typedef la_status (*la_dict_each)(void *arg, uint32_t column, uint32_t code,
                                   const char *text, size_t size, la_error *err);
 LA_MUST_CHECK la_status la_frame_dict(const la_frame_view *view, la_dict_each each,

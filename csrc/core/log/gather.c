@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gathering: rows of small frames, column by column, until LA_FRAME_ROWS_MAX rows or
- * LA_FRAME_RAW_MAX plain bytes are there. Ingest times are kept a row, so that merging frames
- * forgets none. */
+ * LA_FRAME_RAW_MAX plain bytes are there. Ingest times are kept a row, so that merging
+ * frames forgets none. */
 #include "log/gather.h"
 
 #include "base/error.h"
@@ -115,7 +115,8 @@ la_gather_fits(const la_gather *g, const la_decoded *d, uint32_t from)
 }
 
 static void
-add_valid(la_buf *to, bool *nulls, const la_column *column, uint32_t from, uint32_t rows)
+add_valid(la_buf *to, bool *nulls, const la_column *column, uint32_t from,
+          uint32_t rows)
 {
     uint8_t *room = la_buf_room(to, rows);
 
@@ -193,13 +194,14 @@ add_verdicts(la_gather *g, const la_decoded *d, uint32_t from, uint32_t rows,
         g->odd = g->odd || verdict != LA_V_OK;
         la_buf_u8(&g->verdicts, verdict);
         la_buf_u64(&g->targets, d->targets == NULL ? 0 : d->targets[i]);
-        la_buf_u64(&g->ingests, (uint64_t)(d->ingests == NULL ? ingest_us : d->ingests[i]));
+        la_buf_u64(&g->ingests,
+                   (uint64_t)(d->ingests == NULL ? ingest_us : d->ingests[i]));
     }
     if (bad != 0) {
         bool text = d->raw.type != LA_T_NULL;
 
-        if (text ? !add_text(&g->raw, &d->raw, *quarantined, bad)
-                       || !add_text(&g->reasons, &d->reasons, *quarantined, bad)
+        if (text ? !add_text(&g->raw, &d->raw, *quarantined, bad) ||
+                       !add_text(&g->reasons, &d->reasons, *quarantined, bad)
                  : !add_no_text(&g->raw, bad) || !add_no_text(&g->reasons, bad)) {
             return false;
         }

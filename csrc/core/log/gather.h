@@ -52,8 +52,8 @@ LA_MUST_CHECK la_status la_gather_add(la_gather *g, const la_decoded *d, uint32_
 LA_MUST_CHECK la_status la_gather_dict(la_gather *g, const la_frame_view *view,
                                        la_error *err);
 /* The rows held as a frame to write; borrows. */
-LA_MUST_CHECK la_status la_gather_rows(la_gather *g, int64_t max_time, la_frame_rows *out,
-                                       la_error *err);
+LA_MUST_CHECK la_status la_gather_rows(la_gather *g, int64_t max_time,
+                                       la_frame_rows *out, la_error *err);
 void la_gather_clear(la_gather *g); /* empty, at the position after the rows held */
 
 #endif

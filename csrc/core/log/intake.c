@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Intake: from what the caller gives to what frames hold.
  *
- *   types agree? -> row flaws (null, text, range) -> cut into frames -> convert -> checks
+ *   types agree? -> row flaws (null, text, range) -> convert.c -> checks -> verdicts
  *
  * Invariants
- *  1. A row's flaw is the first in this order: the caller's mark, then columns in order, then
- *     checks in order. It depends on the chunk and the spec alone.
+ *  1. A row's flaw is the first in this order: the caller's mark, then columns in
+ *     order, then checks in order. It depends on the chunk and the spec alone.
  *  2. Columns that need nothing are passed on as they are; nothing of them is copied.
- *  3. Cells that no stored type can hold (text that is no UTF-8, out of range) become null,
- *     and only in rows that are quarantined.
- *  4. New dictionary entries stand in the first frame that uses them.
+ *  3. Cells that no stored type can hold (text that is no UTF-8, out of range) become
+ *     null, and only in rows that are quarantined.
  */
 #include "log/intake.h"
 
@@ -20,12 +19,18 @@
 #include "expr/program.h"
 
 /* A flaw: kind in the low byte, column or check above it. */
-enum { FLAW_CALLER = 1, FLAW_NULL, FLAW_TIME, FLAW_UTF8, FLAW_RANGE, FLAW_CHECK,
-       FLAW_CHECK_FAILED };
+enum {
+    FLAW_CALLER = 1,
+    FLAW_NULL,
+    FLAW_TIME,
+    FLAW_UTF8,
+    FLAW_RANGE,
+    FLAW_CHECK,
+    FLAW_CHECK_FAILED
+};
 #define FLAW(kind, which) ((uint32_t)(kind) | (uint32_t)(which) << 8)
 
 #define DECIMAL_LIMIT INT64_C(1000000000000000000)
-#define ROW_BYTES_MAX (48u << 20)
 
 static la_status
 need(void *p, size_t size, la_error *err)
@@ -72,7 +77,8 @@ describe_flaw(const la_intake *in, uint32_t flaw, char *text, size_t size)
     }
     switch (flaw & 255) {
     case FLAW_NULL:
-        snprintf(text, size, "column \"%.128s\" is null, but not nullable", field->name);
+        snprintf(text, size, "column \"%.128s\" is null, but not nullable",
+                 field->name);
         break;
     case FLAW_TIME:
         snprintf(text, size, "event time \"%.128s\" is null", field->name);
@@ -81,7 +87,8 @@ describe_flaw(const la_intake *in, uint32_t flaw, char *text, size_t size)
         snprintf(text, size, "column \"%.128s\" is no valid UTF-8", field->name);
         break;
     case FLAW_RANGE:
-        snprintf(text, size, "column \"%.128s\" is out of its type's range", field->name);
+        snprintf(text, size, "column \"%.128s\" is out of its type's range",
+                 field->name);
         break;
     case FLAW_CHECK:
         snprintf(text, size, "check %u is not met: %.200s", which,
@@ -164,11 +171,13 @@ raise_first(const la_intake *in, la_error *err)
             la_quote(value, text, size);
         }
     }
-    status = la_fail(err, (flaw & 255) == FLAW_NULL || (flaw & 255) == FLAW_TIME ? LA_TYPE
-                                                                                 : LA_INVALID,
-                     "could not append to log \"%s\": row %u: %s%s%s", in->log->name, row,
-                     why, value[0] == 0 ? "" : ": ", value);
-    la_error_hint(err, "correct the row, or append with on_bad='quarantine' to keep it aside");
+    status = la_fail(
+        err,
+        (flaw & 255) == FLAW_NULL || (flaw & 255) == FLAW_TIME ? LA_TYPE : LA_INVALID,
+        "could not append to log \"%s\": row %u: %s%s%s", in->log->name, row, why,
+        value[0] == 0 ? "" : ": ", value);
+    la_error_hint(
+        err, "correct the row, or append with on_bad='quarantine' to keep it aside");
     if (err != NULL) {
         err->position = row;
     }
@@ -211,18 +220,19 @@ check_type(const la_intake *in, uint32_t c, la_error *err)
     }
     la_type_text(column->type, column->scale, has, sizeof has);
     la_type_text(field->type, field->scale, wants, sizeof wants);
-    return la_fail(err, LA_TYPE,
-                   "could not append to log \"%s\": column \"%s\" is %s, but was given as %s",
-                   in->log->name, field->name, wants, has);
+    return la_fail(
+        err, LA_TYPE,
+        "could not append to log \"%s\": column \"%s\" is %s, but was given as %s",
+        in->log->name, field->name, wants, has);
 }
 
-static la_status
-bad_column(const la_intake *in, uint32_t c, const char *what, uint32_t row, la_error *err)
+la_status
+la_intake_refuse(const la_intake *in, uint32_t c, const char *what, uint32_t row,
+                 la_error *err)
 {
-    la_status status = la_fail(err, LA_INVALID,
-                               "could not append to log \"%s\": column \"%s\" %s at row %u",
-                               in->log->name,
-                               la_schema_field(in->log->def.schema, c)->name, what, row);
+    la_status status = la_fail(
+        err, LA_INVALID, "could not append to log \"%s\": column \"%s\" %s at row %u",
+        in->log->name, la_schema_field(in->log->def.schema, c)->name, what, row);
     if (err != NULL) {
         err->position = row;
     }
@@ -241,7 +251,8 @@ check_nulls(la_intake *in, uint32_t c, la_error *err)
     }
     for (uint32_t i = 0; i < in->rows; i++) {
         if (column->valid[i] == 0) {
-            la_status status = set_flaw(in, i, FLAW(time ? FLAW_TIME : FLAW_NULL, c), err);
+            la_status status =
+                set_flaw(in, i, FLAW(time ? FLAW_TIME : FLAW_NULL, c), err);
             if (status != LA_OK) {
                 return status;
             }
@@ -272,7 +283,8 @@ null_cell(la_intake *in, la_column *column, uint32_t row, la_error *err)
 
 /* Marks the row and takes the cell out. `*owned`: the mask is ours already. */
 static la_status
-refuse_cell(la_intake *in, uint32_t c, uint32_t row, int kind, bool *owned, la_error *err)
+refuse_cell(la_intake *in, uint32_t c, uint32_t row, int kind, bool *owned,
+            la_error *err)
 {
     la_column *column = &in->columns[c];
     la_status status = set_flaw(in, row, FLAW(kind, c), err);
@@ -311,26 +323,26 @@ check_text(la_intake *in, uint32_t c, bool *owned, la_error *err)
     const la_column *column = &in->chunk->columns[c];
     const char *heap = column->data;
     const uint32_t *offsets = column->offsets;
-    bool utf8 = column->type == LA_T_STR
-                && la_schema_field(in->log->def.schema, c)->type != LA_T_BYTES;
+    bool utf8 = column->type == LA_T_STR &&
+                la_schema_field(in->log->def.schema, c)->type != LA_T_BYTES;
 
     for (uint32_t i = 0; i < in->rows; i++) {
         if (offsets[i + 1] < offsets[i]) {
-            return bad_column(in, c, "has offsets that fall", i, err);
+            return la_intake_refuse(in, c, "has offsets that fall", i, err);
         }
         if (offsets[i + 1] - offsets[i] > LA_VALUE_BYTES_MAX) {
-            return bad_column(in, c, "has a value of more than 16 MiB", i, err);
+            return la_intake_refuse(in, c, "has a value of more than 16 MiB", i, err);
         }
     }
-    if (!utf8 || offsets[in->rows] == offsets[0]
-        || is_ascii((const uint8_t *)heap + offsets[0], offsets[in->rows] - offsets[0])) {
+    if (!utf8 || offsets[in->rows] == offsets[0] ||
+        is_ascii((const uint8_t *)heap + offsets[0], offsets[in->rows] - offsets[0])) {
         return LA_OK;
     }
     for (uint32_t i = 0; i < in->rows; i++) {
         size_t size = offsets[i + 1] - offsets[i];
 
-        if (!la_column_is_null(column, i) && size != 0
-            && !la_utf8_is_valid(heap + offsets[i], size)) {
+        if (!la_column_is_null(column, i) && size != 0 &&
+            !la_utf8_is_valid(heap + offsets[i], size)) {
             la_status status = refuse_cell(in, c, i, FLAW_UTF8, owned, err);
             if (status != LA_OK) {
                 return status;
@@ -348,7 +360,7 @@ check_codes(const la_intake *in, uint32_t c, la_error *err)
     uint32_t count, top = 0;
 
     if (column->dict == NULL) {
-        return bad_column(in, c, "has codes without a dictionary", 0, err);
+        return la_intake_refuse(in, c, "has codes without a dictionary", 0, err);
     }
     count = la_dict_count(column->dict);
     for (uint32_t i = 0; i < in->rows; i++) {
@@ -356,7 +368,8 @@ check_codes(const la_intake *in, uint32_t c, la_error *err)
     }
     for (uint32_t i = 0; top >= count && i < in->rows; i++) {
         if (codes[i] >= count && !la_column_is_null(column, i)) {
-            return bad_column(in, c, "has a code that is not in its dictionary", i, err);
+            return la_intake_refuse(in, c, "has a code that is not in its dictionary",
+                                    i, err);
         }
     }
     return LA_OK;
@@ -379,8 +392,8 @@ check_range(la_intake *in, uint32_t c, bool *owned, la_error *err)
     else if (column->type == LA_T_DECIMAL) {
         const int64_t *values = column->data;
         for (uint32_t i = 0; i < in->rows && status == LA_OK; i++) {
-            if ((values[i] >= DECIMAL_LIMIT || values[i] <= -DECIMAL_LIMIT)
-                && !la_column_is_null(column, i)) {
+            if ((values[i] >= DECIMAL_LIMIT || values[i] <= -DECIMAL_LIMIT) &&
+                !la_column_is_null(column, i)) {
                 status = refuse_cell(in, c, i, FLAW_RANGE, owned, err);
             }
         }
@@ -432,8 +445,8 @@ check_columns(la_intake *in, la_error *err)
         if (status == LA_OK && column->type == LA_T_CAT) {
             status = check_codes(in, c, err);
         }
-        else if (status == LA_OK
-                 && (column->type == LA_T_STR || column->type == LA_T_BYTES)) {
+        else if (status == LA_OK &&
+                 (column->type == LA_T_STR || column->type == LA_T_BYTES)) {
             status = check_text(in, c, &owned, err);
         }
         else if (status == LA_OK) {
@@ -441,276 +454,6 @@ check_columns(la_intake *in, la_error *err)
         }
         if (status != LA_OK) {
             return status;
-        }
-    }
-    return LA_OK;
-}
-
-/* --------------------------------------------------------------- conversions */
-
-static la_status
-widen(la_intake *in, la_column *column, la_type to, la_error *err)
-{
-    size_t size = sizeof(uint64_t) * in->rows;
-    void *data = la_arena_alloc(&in->arena, size);
-
-    if (data == NULL) {
-        return la_fail_nomem(err, size);
-    }
-    if (to == LA_T_I64) {
-        for (uint32_t i = 0; i < in->rows; i++) {
-            ((int64_t *)data)[i] = ((const int32_t *)column->data)[i];
-        }
-    }
-    else {
-        for (uint32_t i = 0; i < in->rows; i++) {
-            ((double *)data)[i] = (double)((const float *)column->data)[i];
-        }
-    }
-    column->data = data;
-    column->type = to;
-    return LA_OK;
-}
-
-/* cat -> text */
-static la_status
-expand(la_intake *in, uint32_t c, la_type to, la_error *err)
-{
-    la_column *column = &in->columns[c];
-    uint32_t *offsets = la_arena_alloc(&in->arena, sizeof(uint32_t) * (in->rows + 1ull));
-    uint64_t total = 0;
-    char *heap;
-    size_t size;
-
-    if (offsets == NULL) {
-        return la_fail_nomem(err, sizeof(uint32_t) * (in->rows + 1ull));
-    }
-    for (uint32_t i = 0; i < in->rows; i++) {
-        const char *text = la_column_text(column, i, &size);
-        offsets[i] = (uint32_t)total;
-        total += text == NULL ? 0 : size;
-        if (total > UINT32_MAX) {
-            return bad_column(in, c, "takes more than 4 GiB as text", i, err);
-        }
-    }
-    offsets[in->rows] = (uint32_t)total;
-    heap = la_arena_alloc(&in->arena, (size_t)total + 1);
-    if (heap == NULL) {
-        return la_fail_nomem(err, (size_t)total + 1);
-    }
-    for (uint32_t i = 0; i < in->rows; i++) {
-        const char *text = la_column_text(column, i, &size);
-        if (text != NULL && size != 0) {
-            memcpy(heap + offsets[i], text, size);
-        }
-    }
-    *column = (la_column){.type = to, .data = heap, .offsets = offsets,
-                          .valid = column->valid};
-    return LA_OK;
-}
-
-static la_status
-convert_plain(la_intake *in, la_error *err)
-{
-    for (uint32_t c = 0; c < in->log->column_count; c++) {
-        la_type to = la_schema_field(in->log->def.schema, c)->type;
-        la_column *column = &in->columns[c];
-        la_status status = LA_OK;
-
-        if (column->type == LA_T_CAT && (to == LA_T_STR || to == LA_T_BYTES)) {
-            status = expand(in, c, to, err);
-        }
-        else if (column->type == LA_T_STR && to == LA_T_BYTES) {
-            column->type = LA_T_BYTES;
-        }
-        else if (column->type != to && (to == LA_T_I64 || to == LA_T_F64)) {
-            status = widen(in, column, to, err);
-        }
-        if (status != LA_OK) {
-            return status;
-        }
-    }
-    return LA_OK;
-}
-
-/* ------------------------------------------------------------ cut into frames */
-
-static uint64_t
-plain_bytes(const la_intake *in, uint32_t from, uint32_t rows)
-{
-    uint64_t bytes = (uint64_t)in->row_bytes * rows;
-
-    for (uint32_t c = 0; c < in->log->column_count; c++) {
-        const uint32_t *offsets = in->columns[c].offsets;
-        if (offsets != NULL) {
-            bytes += offsets[from + rows] - offsets[from];
-        }
-    }
-    if (in->raw != NULL && in->raw->offsets != NULL) {
-        bytes += in->raw->offsets[from + rows] - in->raw->offsets[from];
-    }
-    if (in->reason != NULL && in->reason->offsets != NULL) {
-        bytes += in->reason->offsets[from + rows] - in->reason->offsets[from];
-    }
-    return bytes;
-}
-
-static la_status
-cut_frames(la_intake *in, la_error *err)
-{
-    uint32_t capacity = in->rows / LA_FRAME_ROWS_MAX + 2;
-    uint32_t from = 0, count = 0;
-
-    in->row_bytes = 0;
-    for (uint32_t c = 0; c < in->log->column_count; c++) {
-        in->row_bytes += la_type_size(in->columns[c].type);
-    }
-    in->frames = la_arena_alloc(&in->arena, sizeof *in->frames * capacity);
-    while (in->frames != NULL && from < in->rows) {
-        uint32_t rows = in->rows - from;
-
-        rows = rows < LA_FRAME_ROWS_MAX ? rows : LA_FRAME_ROWS_MAX;
-        while (rows > 1 && plain_bytes(in, from, rows) > LA_FRAME_RAW_MAX) {
-            rows /= 2;
-        }
-        if (rows == 1 && plain_bytes(in, from, 1) > ROW_BYTES_MAX) {
-            return bad_column(in, 0, "stands in a row of more than 48 MiB", from, err);
-        }
-        if (count + 2 > capacity) {
-            uint32_t *more = la_arena_alloc(&in->arena, sizeof *more * capacity * 2);
-
-            if (more != NULL) {
-                memcpy(more, in->frames, sizeof *more * count);
-            }
-            in->frames = more;
-            capacity *= 2;
-            if (more == NULL) {
-                break;
-            }
-        }
-        in->frames[count++] = from;
-        from += rows;
-    }
-    if (in->frames == NULL) {
-        return la_fail_nomem(err, sizeof *in->frames * capacity);
-    }
-    if (count > LA_SEGMENT_FRAMES_MAX) {
-        return la_fail(err, LA_INVALID,
-                       "could not append to log \"%s\": %u rows take more than %u frames",
-                       in->log->name, in->rows, LA_SEGMENT_FRAMES_MAX);
-    }
-    in->frames[count] = in->rows;
-    in->frame_count = count;
-    return LA_OK;
-}
-
-/* -------------------------------------------------------------- dictionaries */
-
-/* Codes of the log's dictionary for the rows of one frame. `map`: code -> code for columns
- * with another dictionary, UINT32_MAX = not looked up yet. */
-static la_status
-encode_rows(const la_intake *in, uint32_t c, uint32_t from, uint32_t to, uint32_t *map,
-            uint32_t *codes, la_error *err)
-{
-    const la_column *column = &in->columns[c];
-    la_dict *dict = in->log->dicts[c];
-
-    for (uint32_t i = from; i < to; i++) {
-        size_t size;
-        const char *text;
-        uint32_t given = 0;
-        la_status status;
-
-        if (la_column_is_null(column, i)) {
-            codes[i] = 0;
-            continue;
-        }
-        if (map != NULL) {
-            given = ((const uint32_t *)column->data)[i];
-            if (map[given] != UINT32_MAX) {
-                codes[i] = map[given];
-                continue;
-            }
-        }
-        text = la_column_text(column, i, &size);
-        status = la_dict_add(dict, text, size, &codes[i], err);
-        if (status != LA_OK) {
-            return status;
-        }
-        if (map != NULL) {
-            map[given] = codes[i];
-        }
-    }
-    return LA_OK;
-}
-
-static la_status
-encode_column(la_intake *in, uint32_t c, la_error *err)
-{
-    la_column *column = &in->columns[c];
-    la_dict *dict = in->log->dicts[c];
-    uint32_t *codes = NULL, *map = NULL;
-    bool own = column->type == LA_T_CAT && column->dict == dict;
-
-    if (!own) {
-        codes = la_arena_alloc(&in->arena, sizeof *codes * in->rows);
-        if (codes == NULL) {
-            return la_fail_nomem(err, sizeof *codes * in->rows);
-        }
-    }
-    if (!own && column->type == LA_T_CAT) {
-        size_t size = sizeof *map * (la_dict_count(column->dict) + 1ull);
-
-        map = la_arena_alloc(&in->arena, size);
-        if (map == NULL) {
-            return la_fail_nomem(err, size);
-        }
-        memset(map, 0xff, size);
-    }
-    for (uint32_t f = 0; f < in->frame_count; f++) {
-        if (!own) {
-            la_status status = encode_rows(in, c, in->frames[f], in->frames[f + 1], map,
-                                           codes, err);
-            if (status != LA_OK) {
-                return status;
-            }
-        }
-        in->dict_marks[f * in->log->column_count + c] = la_dict_count(dict);
-    }
-    if (!own) {
-        column->data = codes;
-        column->type = LA_T_CAT;
-        column->offsets = NULL;
-        column->dict = dict;
-    }
-    return LA_OK;
-}
-
-static la_status
-encode_cats(la_intake *in, la_error *err)
-{
-    uint32_t columns = in->log->column_count;
-    size_t size = sizeof(uint32_t) * columns * in->frame_count;
-
-    if (!in->log->has_dicts) {
-        return LA_OK;
-    }
-    in->dict_marks = la_arena_alloc(&in->arena, size);
-    in->dict_before = la_arena_alloc(&in->arena, sizeof(uint32_t) * columns);
-    if (in->dict_marks == NULL || in->dict_before == NULL) {
-        in->dict_before = NULL;
-        return la_fail_nomem(err, size);
-    }
-    memset(in->dict_marks, 0, size);
-    for (uint32_t c = 0; c < columns; c++) {
-        in->dict_before[c] = in->log->dicts[c] == NULL ? 0 : la_dict_count(in->log->dicts[c]);
-    }
-    for (uint32_t c = 0; c < columns; c++) {
-        if (in->log->dicts[c] != NULL) {
-            la_status status = encode_column(in, c, err);
-            if (status != LA_OK) {
-                return status;
-            }
         }
     }
     return LA_OK;
@@ -773,8 +516,8 @@ run_checks(la_intake *in, la_error *err)
     for (uint32_t from = 0; from < in->rows && status == LA_OK; from += LA_CHUNK_ROWS) {
         uint32_t rows = in->rows - from;
 
-        la_chunk_slice(&whole, from, rows < LA_CHUNK_ROWS ? rows : LA_CHUNK_ROWS, sliced,
-                       &slice);
+        la_chunk_slice(&whole, from, rows < LA_CHUNK_ROWS ? rows : LA_CHUNK_ROWS,
+                       sliced, &slice);
         status = check_slice(in, &slice, from, out, failed, err);
     }
     return status;
@@ -845,13 +588,7 @@ la_intake_run(la_intake *in, la_error *err)
         status = raise_first(in, err);
     }
     if (status == LA_OK) {
-        status = convert_plain(in, err);
-    }
-    if (status == LA_OK) {
-        status = cut_frames(in, err);
-    }
-    if (status == LA_OK) {
-        status = encode_cats(in, err);
+        status = la_intake_convert(in, err);
     }
     if (status == LA_OK) {
         status = run_checks(in, err);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Log handles: making and opening a log, and what is known about it without reading rows.
+/* Log handles: making and opening a log, and what is known about it without reading
+ * rows.
  *
  *   absent --open with a spec: folders, manifest 1--> there --open--> follower
  *   follower --first append or seal: lock, recover, epoch + 1--> writer
  *   any --failed sync or manifest--> dead: every call LA_CLOSED until closed
  *
  * Invariants
- *  1. A log exists iff its manifest 1 was published; folders without one are nothing yet.
- *  2. A handle of another process (fork) does nothing: its lock and buffers are not its own.
+ *  1. A log exists iff its manifest 1 was published; folders without one are nothing
+ *     yet.
+ *  2. A handle of another process (fork) does nothing: its lock and buffers are not its
+ *     own.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -21,19 +24,21 @@ la_status
 la_log_alive_locked(la_log *log, la_error *err)
 {
     if (log->pid != (int64_t)getpid()) {
-        la_status status = la_fail(err, LA_CLOSED,
-                                   "could not use log \"%s\": its handle was opened before "
-                                   "a fork",
-                                   log->name);
+        la_status status =
+            la_fail(err, LA_CLOSED,
+                    "could not use log \"%s\": its handle was opened before "
+                    "a fork",
+                    log->name);
         la_error_hint(err, "open the store again in the child process");
         return status;
     }
     if (log->dead) {
-        la_status status = la_fail(err, LA_CLOSED,
-                                   "could not use log \"%s\": its handle failed earlier: %s",
-                                   log->name, log->death.message);
-        la_error_hint(err, "close the store and open it again; the log then tells which "
-                           "rows are there");
+        la_status status = la_fail(
+            err, LA_CLOSED, "could not use log \"%s\": its handle failed earlier: %s",
+            log->name, log->death.message);
+        la_error_hint(err,
+                      "close the store and open it again; the log then tells which "
+                      "rows are there");
         return status;
     }
     return LA_OK;
@@ -64,7 +69,8 @@ la_log_die(la_log *log, const la_error *err)
 static la_status
 make_folders(const la_env *env, const char *folder, la_error *err)
 {
-    static const char *const names[] = {"", "manifest", "pages", "segments", "quarantine"};
+    static const char *const names[] = {"", "manifest", "pages", "segments",
+                                        "quarantine"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[LA_PATH_BYTES_MAX];
@@ -101,7 +107,8 @@ make_log(const la_env *env, const char *folder, const char *name, const char *ca
     }
     rc = env->io.random(env->io.ctx, first.uuid, sizeof first.uuid);
     if (rc < 0) {
-        return la_fail_os(err, -rc, folder, "could not get random bytes for a log's uuid");
+        return la_fail_os(err, -rc, folder,
+                          "could not get random bytes for a log's uuid");
     }
     first.name = la_strdup(env, name);
     first.spec = la_strdup(env, canonical);
@@ -166,8 +173,8 @@ make_dicts(la_log *log, la_error *err)
 }
 
 static la_status
-new_log(const la_env *env, const char *folder, const char *name, la_mode mode, la_log **out,
-        la_error *err)
+new_log(const la_env *env, const char *folder, const char *name, la_mode mode,
+        la_log **out, la_error *err)
 {
     la_log *log = la_calloc(env, 1, sizeof *log);
 
@@ -200,17 +207,19 @@ find_manifest(la_log *log, const char *given, la_manifest *manifest, la_error *e
     la_error first = {0};
     la_status status;
 
-    status = la_manifest_load(log->env, log->folder, NULL, 0, &changed, manifest, &first);
+    status =
+        la_manifest_load(log->env, log->folder, NULL, 0, &changed, manifest, &first);
     if (status == LA_NOT_FOUND && given != NULL && log->mode == LA_MODE_WRITE) {
         status = make_log(log->env, log->folder, log->name, given, err);
         if (status != LA_OK) {
             return status;
         }
-        return la_manifest_load(log->env, log->folder, NULL, 0, &changed, manifest, err);
+        return la_manifest_load(log->env, log->folder, NULL, 0, &changed, manifest,
+                                err);
     }
     if (status == LA_NOT_FOUND) {
-        return la_fail(err, LA_NOT_FOUND, "could not open log \"%s\": there is no such log",
-                       log->name);
+        return la_fail(err, LA_NOT_FOUND,
+                       "could not open log \"%s\": there is no such log", log->name);
     }
     if (status != LA_OK && err != NULL) {
         *err = first;
@@ -219,8 +228,8 @@ find_manifest(la_log *log, const char *given, la_manifest *manifest, la_error *e
 }
 
 la_status
-la_log_open_folder(const la_env *env, const char *folder, const char *name, la_mode mode,
-                   const char *spec, la_log **out, la_error *err)
+la_log_open_folder(const la_env *env, const char *folder, const char *name,
+                   la_mode mode, const char *spec, la_log **out, la_error *err)
 {
     la_log_def given = {0};
     la_manifest manifest = {0};

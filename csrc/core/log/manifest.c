@@ -2,10 +2,11 @@
 /* Manifest and pages: JSON bodies <-> structs.
  *
  * Invariants
- *  1. Segments follow each other without gap: entry i ends where entry i + 1 begins, the
- *     first entry begins where the head page ends, the open segment where the last one ends.
- *  2. A page is written and durable before the manifest that names it; a page that no manifest
- *     names is debris and is never read.
+ *  1. Segments follow each other without gap: entry i ends where entry i + 1 begins,
+ *     the first entry begins where the head page ends, the open segment where the last
+ *     one ends.
+ *  2. A page is written and durable before the manifest that names it; a page that no
+ *     manifest names is debris and is never read.
  *  3. A manifest changes by writing the next number. Its writer holds the log's lock.
  */
 #include "log/manifest.h"
@@ -42,7 +43,8 @@ copy_text(const la_env *env, const char *from, char **out, la_error *err)
 }
 
 la_status
-la_manifest_copy(const la_manifest *from, uint32_t more, la_manifest *out, la_error *err)
+la_manifest_copy(const la_manifest *from, uint32_t more, la_manifest *out,
+                 la_error *err)
 {
     la_manifest copy = *from;
     la_status status;
@@ -87,8 +89,8 @@ put_entry(la_buf *to, const la_segment_entry *e)
                   "{\"number\":%llu,\"first\":%llu,\"end\":%llu,\"size\":%llu,"
                   "\"digest\":\"%s\",\"frames\":%u,\"epoch\":%u,\"counts\":[",
                   (unsigned long long)e->number, (unsigned long long)e->first,
-                  (unsigned long long)e->end, (unsigned long long)e->size, digest, e->frames,
-                  e->epoch);
+                  (unsigned long long)e->end, (unsigned long long)e->size, digest,
+                  e->frames, e->epoch);
     for (uint32_t i = 0; i < LA_VERDICTS; i++) {
         la_buf_printf(to, i == 0 ? "%llu" : ",%llu", (unsigned long long)e->counts[i]);
     }
@@ -125,9 +127,9 @@ put_head(la_buf *to, const la_page_head *head)
     la_buf_printf(to,
                   "{\"page\":%llu,\"size\":%llu,\"digest\":\"%s\",\"segments\":%llu,"
                   "\"end\":%llu}",
-                  (unsigned long long)head->id.number, (unsigned long long)head->id.size,
-                  digest, (unsigned long long)head->segments,
-                  (unsigned long long)head->end);
+                  (unsigned long long)head->id.number,
+                  (unsigned long long)head->id.size, digest,
+                  (unsigned long long)head->segments, (unsigned long long)head->end);
 }
 
 static void
@@ -149,7 +151,8 @@ put_manifest(la_buf *to, const la_manifest *m)
     }
     else {
         la_buf_printf(to, ",\"open\":{\"number\":%llu,\"first\":%llu}}",
-                      (unsigned long long)m->open_number, (unsigned long long)m->open_first);
+                      (unsigned long long)m->open_number,
+                      (unsigned long long)m->open_first);
     }
 }
 
@@ -224,8 +227,8 @@ la_manifest_write(const la_env *env, const char *folder, la_manifest *manifest,
     }
     else {
         status = la_doc_write(env, documents, LA_DOC_MANIFEST, manifest->uuid, number,
-                              previous, (const char *)body.data, body.size, &manifest->id,
-                              err);
+                              previous, (const char *)body.data, body.size,
+                              &manifest->id, err);
     }
     la_buf_fini(&body);
     if (status == LA_OK) {
@@ -251,12 +254,12 @@ get_u32(const la_json *object, const char *name, uint32_t *out, la_error *err)
     return status;
 }
 
-#define GET(call)                                                                        \
-    do {                                                                                 \
-        la_status get_status = (call);                                                   \
-        if (get_status != LA_OK) {                                                       \
-            return get_status;                                                           \
-        }                                                                                \
+#define GET(call)                                                                      \
+    do {                                                                               \
+        la_status get_status = (call);                                                 \
+        if (get_status != LA_OK) {                                                     \
+            return get_status;                                                         \
+        }                                                                              \
     } while (0)
 
 static la_status
@@ -276,7 +279,8 @@ get_entry(const la_json *node, la_segment_entry *e, la_error *err)
     for (uint32_t i = 0; i < LA_VERDICTS && i < counts->list.count; i++) {
         const la_json *item = &counts->list.items[i];
         if (item->kind != LA_J_INT || item->i64 < 0) {
-            return la_fail(err, LA_INVALID, "\"counts\" holds something else than counts");
+            return la_fail(err, LA_INVALID,
+                           "\"counts\" holds something else than counts");
         }
         e->counts[i] = (uint64_t)item->i64;
     }
@@ -299,7 +303,8 @@ get_entries(const la_env *env, const la_json *object, uint64_t *end,
     la_segment_entry *entries;
 
     GET(la_json_array(object, "segments", &list, err));
-    entries = la_calloc(env, list->list.count == 0 ? 1 : list->list.count, sizeof *entries);
+    entries =
+        la_calloc(env, list->list.count == 0 ? 1 : list->list.count, sizeof *entries);
     if (entries == NULL) {
         return la_fail_nomem(err, list->list.count * sizeof *entries);
     }
@@ -308,10 +313,10 @@ get_entries(const la_env *env, const la_json *object, uint64_t *end,
     for (uint32_t i = 0; i < list->list.count; i++) {
         GET(get_entry(&list->list.items[i], &entries[i], err));
         if (entries[i].first != *end) {
-            return la_fail(err, LA_INVALID,
-                           "segment %llu begins at position %llu, not at %llu",
-                           (unsigned long long)entries[i].number,
-                           (unsigned long long)entries[i].first, (unsigned long long)*end);
+            return la_fail(
+                err, LA_INVALID, "segment %llu begins at position %llu, not at %llu",
+                (unsigned long long)entries[i].number,
+                (unsigned long long)entries[i].first, (unsigned long long)*end);
         }
         *end = entries[i].end;
     }
@@ -400,8 +405,8 @@ get_manifest(const la_env *env, const la_json *root, la_manifest *m, la_error *e
     return LA_OK;
 }
 
-/* The text of a document was checked against its hash, so what does not parse was written
- * wrong: damage, named as such. */
+/* The text of a document was checked against its hash, so what does not parse was
+ * written wrong: damage, named as such. */
 static la_status
 as_damage(la_status status, const char *path, la_error *err)
 {
@@ -435,8 +440,8 @@ la_manifest_read(const la_env *env, const char *folder, const uint8_t *uuid,
     }
     la_buf_init(&file, env);
     la_arena_init(&arena, env);
-    status = la_doc_read(env, documents, LA_DOC_MANIFEST, uuid, number, NULL, &file, &body,
-                         &size, &m.id, err);
+    status = la_doc_read(env, documents, LA_DOC_MANIFEST, uuid, number, NULL, &file,
+                         &body, &size, &m.id, err);
     if (status == LA_OK) {
         memcpy(m.uuid, file.data + 16, 16);
         status = la_json_parse(&arena, body, size, &root, err);
@@ -460,8 +465,8 @@ la_manifest_read(const la_env *env, const char *folder, const uint8_t *uuid,
 }
 
 la_status
-la_manifest_load(const la_env *env, const char *folder, const uint8_t *uuid, uint64_t known,
-                 bool *changed, la_manifest *out, la_error *err)
+la_manifest_load(const la_env *env, const char *folder, const uint8_t *uuid,
+                 uint64_t known, bool *changed, la_manifest *out, la_error *err)
 {
     char documents[LA_PATH_BYTES_MAX];
     la_status status;
@@ -478,8 +483,8 @@ la_manifest_load(const la_env *env, const char *folder, const uint8_t *uuid, uin
             return status;
         }
         if (number == 0) {
-            status = la_fail(err, LA_NOT_FOUND, "could not open log in \"%s\": no manifest",
-                             folder);
+            status = la_fail(err, LA_NOT_FOUND,
+                             "could not open log in \"%s\": no manifest", folder);
             la_error_path(err, documents);
             return status;
         }
@@ -516,11 +521,11 @@ la_page_read(const la_env *env, const char *folder, const uint8_t uuid[16],
     la_doc_path(path, sizeof path, pages, LA_DOC_MANIFEST_PAGE, head->id.number);
     la_buf_init(&file, env);
     la_arena_init(&arena, env);
-    status = la_doc_read(env, pages, LA_DOC_MANIFEST_PAGE, uuid, head->id.number, &head->id,
-                         &file, &body, &size, NULL, err);
+    status = la_doc_read(env, pages, LA_DOC_MANIFEST_PAGE, uuid, head->id.number,
+                         &head->id, &file, &body, &size, NULL, err);
     if (status == LA_NOT_FOUND) {
-        status = la_fail_damaged(err, path, 0, "could not read \"%s\": the file is missing",
-                                 path);
+        status = la_fail_damaged(err, path, 0,
+                                 "could not read \"%s\": the file is missing", path);
     }
     if (status == LA_OK) {
         uint64_t end = 0;
@@ -533,9 +538,9 @@ la_page_read(const la_env *env, const char *folder, const uint8_t uuid[16],
             end = page.previous.end;
             status = get_entries(env, root, &end, &page.segments, &page.count, err);
         }
-        if (status == LA_OK
-            && (end != head->end
-                || page.previous.segments + page.count != head->segments)) {
+        if (status == LA_OK &&
+            (end != head->end ||
+             page.previous.segments + page.count != head->segments)) {
             status = la_fail(err, LA_INVALID, "it does not end where it should");
         }
         status = as_damage(status, path, err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a log consists of: the manifest document and its chained pages of older segments.
- * Bytes: docs/internals/format/log.md, "Manifest". Private to log/. */
+/* What a log consists of: the manifest document and its chained pages of older
+ * segments. Bytes: docs/internals/format/log.md, "Manifest". Private to log/. */
 #ifndef LA_LOG_MANIFEST_H
 #define LA_LOG_MANIFEST_H
 
@@ -51,21 +51,23 @@ LA_MUST_CHECK la_status la_manifest_copy(const la_manifest *from, uint32_t more,
 /* First position that no sealed segment holds. */
 uint64_t la_manifest_end(const la_manifest *manifest);
 
-/* Newest manifest in the log's `folder`. `known`: number and name of one already read, 0:
- * none; when it is still the newest, *changed is false and `out` untouched. `uuid` NULL:
- * any. LA_NOT_FOUND: no manifest there. */
+/* Newest manifest in the log's `folder`. `known`: number and name of one already read,
+ * 0: none; when it is still the newest, *changed is false and `out` untouched. `uuid`
+ * NULL: any. LA_NOT_FOUND: no manifest there. */
 LA_MUST_CHECK la_status la_manifest_load(const la_env *env, const char *folder,
-                                         const uint8_t *uuid, uint64_t known, bool *changed,
-                                         la_manifest *out, la_error *err);
+                                         const uint8_t *uuid, uint64_t known,
+                                         bool *changed, la_manifest *out,
+                                         la_error *err);
 /* Manifest `number`, with digest and size as found. */
 LA_MUST_CHECK la_status la_manifest_read(const la_env *env, const char *folder,
                                          const uint8_t *uuid, uint64_t number,
                                          la_manifest *out, la_error *err);
-/* Writes `manifest` as the document after `previous` (NULL: first) and fills its id. Moves the
- * oldest segments to a page where there are too many. LA_UNKNOWN: it may be there. */
+/* Writes `manifest` as the document after `previous` (NULL: first) and fills its id.
+ * Moves the oldest segments to a page where there are too many. LA_UNKNOWN: it may be
+ * there. */
 LA_MUST_CHECK la_status la_manifest_write(const la_env *env, const char *folder,
-                                          la_manifest *manifest, const la_doc_id *previous,
-                                          la_error *err);
+                                          la_manifest *manifest,
+                                          const la_doc_id *previous, la_error *err);
 /* A page's segments appended to the array (env memory), and the page before it. */
 typedef struct la_page {
     la_page_head previous;

@@ -5,10 +5,10 @@
  *
  * Invariants
  *  1. A frame's hash is verified before any of its bytes is decoded.
- *  2. A chunk never crosses a frame; it begins anywhere, but decoding begins at a multiple of
- *     LA_BLOCK_ROWS, so a column's pointer may lie inside its buffer.
- *  3. Buffers are made at open: reading allocates nothing but what a larger frame or packed
- *     text needs.
+ *  2. A chunk never crosses a frame; it begins anywhere, but decoding begins at a
+ *     multiple of LA_BLOCK_ROWS, so a column's pointer may lie inside its buffer.
+ *  3. Buffers are made at open: reading allocates nothing but what a larger frame or
+ *     packed text needs.
  *  4. A cat code that is handed out is in the chunk's dictionary.
  */
 #include <assert.h>
@@ -63,8 +63,8 @@ make_buffers(la_reader *r, const uint8_t *used, la_error *err)
     r->verdict_codes = la_arena_alloc(arena, sizeof(int32_t) * LA_CHUNK_ROWS);
     r->verdict_bytes = la_arena_alloc(arena, LA_CHUNK_ROWS);
     r->target_values = la_arena_alloc(arena, sizeof(uint64_t) * LA_CHUNK_ROWS);
-    if (r->columns == NULL || r->chunk.columns == NULL || r->verdict_codes == NULL
-        || r->verdict_bytes == NULL || r->target_values == NULL) {
+    if (r->columns == NULL || r->chunk.columns == NULL || r->verdict_codes == NULL ||
+        r->verdict_bytes == NULL || r->target_values == NULL) {
         return la_fail_nomem(err, arena->total);
     }
     memset(r->chunk.columns, 0, sizeof *r->chunk.columns * count);
@@ -86,9 +86,11 @@ make_buffers(la_reader *r, const uint8_t *used, la_error *err)
             column->data = la_arena_alloc(arena, width * LA_CHUNK_ROWS);
         }
         else {
-            column->offsets = la_arena_alloc(arena, sizeof(uint32_t) * (LA_CHUNK_ROWS + 1));
+            column->offsets =
+                la_arena_alloc(arena, sizeof(uint32_t) * (LA_CHUNK_ROWS + 1));
         }
-        if (column->valid == NULL || (column->data == NULL && column->offsets == NULL)) {
+        if (column->valid == NULL ||
+            (column->data == NULL && column->offsets == NULL)) {
             return la_fail_nomem(err, arena->total);
         }
     }
@@ -184,8 +186,8 @@ open_pieces(la_reader *r, la_error *err)
         column->open = true;
     }
     if (header->flags & LA_FRAME_VERDICTS) {
-        status = la_frame_piece(env, &r->view, LA_PIECE_VERDICTS, LA_T_I32, header->rows,
-                                &r->verdicts, err);
+        status = la_frame_piece(env, &r->view, LA_PIECE_VERDICTS, LA_T_I32,
+                                header->rows, &r->verdicts, err);
         if (status != LA_OK) {
             return status;
         }
@@ -210,7 +212,8 @@ open_frame(la_reader *r, la_error *err)
     la_status status;
 
     close_frame(r);
-    status = la_snapshot_locate(r->snapshot, r->position, &segment, &frame, &frames, err);
+    status =
+        la_snapshot_locate(r->snapshot, r->position, &segment, &frame, &frames, err);
     if (status == LA_OK) {
         status = la_segment_load(segment, la_segment_frame(segment, frame), &r->scratch,
                                  &r->view, err);
@@ -230,9 +233,9 @@ open_frame(la_reader *r, la_error *err)
 static la_status
 frame_damage(const la_reader *r, const char *what, la_error *err)
 {
-    la_status status = la_fail_damaged(err, r->view.path, r->view.byte,
-                                       "frame at position %llu has %s",
-                                       (unsigned long long)r->view.header.position, what);
+    la_status status = la_fail_damaged(
+        err, r->view.path, r->view.byte, "frame at position %llu has %s",
+        (unsigned long long)r->view.header.position, what);
     if (err != NULL) {
         err->position = r->view.header.position;
     }
@@ -280,23 +283,24 @@ decode_column(la_reader *r, uint32_t c, uint32_t from, uint32_t rows, uint32_t s
         out->offsets = column->offsets + skip;
     }
     else {
-        status = la_piece_decode(&column->piece, from, rows, column->data, column->valid,
-                                 err);
+        status = la_piece_decode(&column->piece, from, rows, column->data,
+                                 column->valid, err);
         if (status != LA_OK) {
             return status;
         }
         out->data = (const uint8_t *)column->data + la_type_size(column->type) * skip;
     }
     out->valid = column->piece.has_nulls ? column->valid + skip : NULL;
-    if (column->type == LA_T_CAT
-        && !codes_fit(out->data, out->valid, rows - skip, la_dict_count(out->dict))) {
+    if (column->type == LA_T_CAT &&
+        !codes_fit(out->data, out->valid, rows - skip, la_dict_count(out->dict))) {
         return frame_damage(r, "a code that is not in its dictionary", err);
     }
     return LA_OK;
 }
 
 static la_status
-decode_verdicts(la_reader *r, uint32_t from, uint32_t rows, uint32_t skip, la_error *err)
+decode_verdicts(la_reader *r, uint32_t from, uint32_t rows, uint32_t skip,
+                la_error *err)
 {
     la_status status;
 
@@ -305,8 +309,8 @@ decode_verdicts(la_reader *r, uint32_t from, uint32_t rows, uint32_t skip, la_er
     if (!r->has_verdicts) {
         return LA_OK;
     }
-    status = la_piece_decode(&r->verdicts, from, rows, r->verdict_codes, r->verdict_bytes,
-                             err);
+    status = la_piece_decode(&r->verdicts, from, rows, r->verdict_codes,
+                             r->verdict_bytes, err);
     if (status != LA_OK) {
         return status;
     }
@@ -319,7 +323,8 @@ decode_verdicts(la_reader *r, uint32_t from, uint32_t rows, uint32_t skip, la_er
     r->chunk.verdicts = r->verdict_bytes + skip;
     memset(r->target_values, 0, sizeof(uint64_t) * rows);
     if (r->has_targets) {
-        uint8_t *valid = (uint8_t *)r->verdict_codes; /* done with; targets have no nulls */
+        uint8_t *valid =
+            (uint8_t *)r->verdict_codes; /* done with; targets have no nulls */
 
         status = la_piece_decode(&r->targets, from, rows, r->target_values, valid, err);
         if (status != LA_OK) {
@@ -343,8 +348,7 @@ la_reader_next(la_reader *reader, const la_chunk **chunk, la_error *err)
         *chunk = &r->chunk;
         return LA_OK;
     }
-    if (!r->in_frame
-        || r->position >= r->view.header.position + r->view.header.rows) {
+    if (!r->in_frame || r->position >= r->view.header.position + r->view.header.rows) {
         status = open_frame(r, err);
         if (status != LA_OK) {
             return status;

@@ -8,12 +8,13 @@
  *                     b                          durable >  first bad byte: damage
  *
  * Invariants
- *  1. Unsynced writes reach the disk in any order, so a valid frame behind bad bytes proves
- *     nothing by itself. What proves damage is a durable length past the bad byte: the tail
- *     page's, or the one that any frame of the segment carries, also one behind the hole.
+ *  1. Unsynced writes reach the disk in any order, so a valid frame behind bad bytes
+ *     proves nothing by itself. What proves damage is a durable length past the bad
+ *     byte: the tail page's, or the one that any frame of the segment carries, also one
+ *     behind the hole.
  *  2. Nothing is deleted: torn bytes go to quarantine/, damage refuses the writer.
- *  3. The page cache is not trusted: unless all frames were known durable and the file ends
- *     with them, they are rewritten and synced before they are shown.
+ *  3. The page cache is not trusted: unless all frames were known durable and the file
+ *     ends with them, they are rewritten and synced before they are shown.
  *  4. A second recovery finds an empty open segment and changes no row.
  */
 #include <errno.h>
@@ -29,13 +30,13 @@
 typedef struct scan {
     la_log *log;
     la_segment *segment;
-    uint64_t size;    /* of the file */
-    uint64_t durable; /* greatest length that anything claims */
-    uint64_t good;    /* bytes of valid frames from the start */
+    uint64_t size;     /* of the file */
+    uint64_t durable;  /* greatest length that anything claims */
+    uint64_t good;     /* bytes of valid frames from the start */
     uint64_t torn_end; /* after the last byte that is not zero; <= good: none */
-    bool ended;       /* a footer follows the good frames */
-    bool small;       /* frames that sealing should merge */
-    const char *why;  /* what is wrong at `good` */
+    bool ended;        /* a footer follows the good frames */
+    bool small;        /* frames that sealing should merge */
+    const char *why;   /* what is wrong at `good` */
     la_buf frame;
 } scan;
 
@@ -43,7 +44,7 @@ typedef struct scan {
 static la_status
 read_at(scan *s, void *to, size_t size, uint64_t byte, la_error *err)
 {
-    size_t there = byte >= s->size ? 0
+    size_t there = byte >= s->size         ? 0
                    : s->size - byte < size ? (size_t)(s->size - byte)
                                            : size;
 
@@ -133,8 +134,8 @@ scan_frames(scan *s, la_error *err)
     }
 }
 
-/* Looks for frames behind the first bad byte, for what they carry, and for the end of bytes
- * that are not zero. */
+/* Looks for frames behind the first bad byte, for what they carry, and for the end of
+ * bytes that are not zero. */
 static la_status
 scan_rest(scan *s, la_error *err)
 {
@@ -158,9 +159,9 @@ scan_rest(scan *s, la_error *err)
                 continue;
             }
             s->torn_end = byte + i + 8;
-            if (la_load_u32(block + i) == LA_FRAME_MAGIC
-                && la_frame_read_header(block + i, s->segment->seed, &header) == NULL
-                && header.epoch == s->segment->epoch && header.durable_len > s->durable) {
+            if (la_load_u32(block + i) == LA_FRAME_MAGIC &&
+                la_frame_read_header(block + i, s->segment->seed, &header) == NULL &&
+                header.epoch == s->segment->epoch && header.durable_len > s->durable) {
                 s->durable = header.durable_len;
             }
         }
@@ -180,14 +181,15 @@ judge(scan *s, la_error *err)
     if (s->good >= s->durable) {
         return LA_OK;
     }
-    status = la_fail_damaged(err, s->segment->path, s->good,
-                             "could not write log \"%s\": \"%s\" is damaged at byte %llu "
-                             "(%s), but was durable up to byte %llu",
-                             s->log->name, s->segment->path, (unsigned long long)s->good,
-                             s->why == NULL ? "it ends" : s->why,
-                             (unsigned long long)s->durable);
-    la_error_hint(err, "restore the file from a copy, or salvage the log into a new one; "
-                       "rows before it can still be read");
+    status = la_fail_damaged(
+        err, s->segment->path, s->good,
+        "could not write log \"%s\": \"%s\" is damaged at byte %llu "
+        "(%s), but was durable up to byte %llu",
+        s->log->name, s->segment->path, (unsigned long long)s->good,
+        s->why == NULL ? "it ends" : s->why, (unsigned long long)s->durable);
+    la_error_hint(err,
+                  "restore the file from a copy, or salvage the log into a new one; "
+                  "rows before it can still be read");
     return status;
 }
 
@@ -211,8 +213,8 @@ keep_torn(scan *s, la_error *err)
     if (bytes == NULL) {
         return la_fail_nomem(err, (size_t)size);
     }
-    snprintf(name, sizeof name, "%020llu-%llu.torn", (unsigned long long)s->segment->number,
-             (unsigned long long)s->good);
+    snprintf(name, sizeof name, "%020llu-%llu.torn",
+             (unsigned long long)s->segment->number, (unsigned long long)s->good);
     status = read_at(s, bytes, (size_t)size, s->good, err);
     if (status == LA_OK) {
         status = la_file_publish(s->log->env, folder, name, bytes, (size_t)size, err);
@@ -236,8 +238,8 @@ scan_segment(scan *s, la_error *err)
     }
     s->size = (uint64_t)size;
     s->durable = LA_SEGMENT_HEADER;
-    if (la_tail_load(&s->log->tail, s->log->uuid, &tail)
-        && tail.epoch == s->segment->epoch && tail.segment == s->segment->number) {
+    if (la_tail_load(&s->log->tail, s->log->uuid, &tail) &&
+        tail.epoch == s->segment->epoch && tail.segment == s->segment->number) {
         s->durable = tail.durable_len;
     }
     status = scan_frames(s, err);
@@ -288,7 +290,8 @@ sort_file(void *arg, const char *name)
         la_buf_u64(&d->tmp, number);
     }
     else if (strcmp(rest, ".segment") == 0 && !is_named(d, number)) {
-        la_buf_u64(number < d->manifest->next_segment ? &d->unlink : &d->strange, number);
+        la_buf_u64(number < d->manifest->next_segment ? &d->unlink : &d->strange,
+                   number);
     }
     return 0;
 }
@@ -299,23 +302,22 @@ unlink_all(const la_log *log, const la_buf *numbers, const char *ending)
     for (size_t i = 0; i + 8 <= numbers->size; i += 8) {
         char path[LA_PATH_BYTES_MAX];
 
-        if (la_segment_path(path, sizeof path, log->folder, la_load_u64(numbers->data + i),
-                            ending, NULL)
-            == LA_OK) {
+        if (la_segment_path(path, sizeof path, log->folder,
+                            la_load_u64(numbers->data + i), ending, NULL) == LA_OK) {
             (void)log->env->io.unlink(log->env->io.ctx, path);
         }
     }
 }
 
-/* A segment that no manifest has named yet is debris of a crash, unless manifests were lost:
- * so it is set aside, not deleted, and its number is free again. */
+/* A segment that no manifest has named yet is debris of a crash, unless manifests were
+ * lost: so it is set aside, not deleted, and its number is free again. */
 static la_status
 set_aside(const la_log *log, uint64_t number, la_error *err)
 {
     char from[LA_PATH_BYTES_MAX], to[LA_PATH_BYTES_MAX], name[80];
     int rc = -EEXIST;
-    la_status status = la_segment_path(from, sizeof from, log->folder, number, "segment",
-                                       err);
+    la_status status =
+        la_segment_path(from, sizeof from, log->folder, number, "segment", err);
 
     for (int i = 0; status == LA_OK && rc == -EEXIST && i < 1000; i++) {
         snprintf(name, sizeof name, "quarantine/%020llu.segment.%d",
@@ -333,7 +335,8 @@ set_aside(const la_log *log, uint64_t number, la_error *err)
 
 /* Before a recovery writes files of its own. */
 static la_status
-sweep(la_log *log, const la_manifest *manifest, const la_segment_list *list, la_error *err)
+sweep(la_log *log, const la_manifest *manifest, const la_segment_list *list,
+      la_error *err)
 {
     debris d = {.manifest = manifest, .list = list};
     char folder[LA_PATH_BYTES_MAX];
@@ -395,8 +398,8 @@ roll_scanned(la_log *log, la_manifest *manifest, la_segment_list *list, scan *s,
     if (s->segment != NULL) {
         roll.frames = s->segment->frame_count;
         roll.length = s->good;
-        roll.rewrite = s->small || s->good > s->durable || s->ended
-                       || s->torn_end > s->good;
+        roll.rewrite =
+            s->small || s->good > s->durable || s->ended || s->torn_end > s->good;
     }
     return la_log_roll(log, &roll, frames, &touched, err);
 }
@@ -405,23 +408,29 @@ la_status
 la_log_recover(la_log *log, la_frame_writer *frames, la_error *err)
 {
     la_manifest manifest = {0};
-    la_segment_list *list = NULL;
+    la_segment_list *list = NULL, *known = NULL;
     scan s = {.log = log};
     bool changed;
     la_status status;
 
+    la_mutex_lock(&log->state);
+    if (log->sealed != NULL) {
+        /* Other threads follow meanwhile, and may replace it. */
+        known = la_segment_list_retain(log->sealed);
+    }
+    la_mutex_unlock(&log->state);
     la_buf_init(&s.frame, log->env);
-    status = la_manifest_load(log->env, log->folder, log->uuid, 0, &changed, &manifest, err);
+    status =
+        la_manifest_load(log->env, log->folder, log->uuid, 0, &changed, &manifest, err);
     if (status == LA_OK) {
-        status = as_missing(la_segment_list_load(log->env, log->folder, &manifest,
-                                                 log->sealed, &list, err),
-                            err);
+        status = as_missing(
+            la_segment_list_load(log->env, log->folder, &manifest, known, &list, err),
+            err);
     }
     if (status == LA_OK && manifest.open_number != 0) {
-        status = as_missing(la_segment_open_growing(log->env, log->folder, log->uuid,
-                                                    manifest.open_number,
-                                                    manifest.open_first, true, &s.segment,
-                                                    err),
+        status = as_missing(la_segment_open_growing(
+                                log->env, log->folder, log->uuid, manifest.open_number,
+                                manifest.open_first, true, &s.segment, err),
                             err);
         if (status == LA_OK) {
             status = scan_segment(&s, err);
@@ -435,6 +444,7 @@ la_log_recover(la_log *log, la_frame_writer *frames, la_error *err)
     }
     la_segment_release(s.segment);
     la_segment_list_release(list);
+    la_segment_list_release(known);
     la_manifest_fini(&manifest);
     la_buf_fini(&s.frame);
     return status;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What callers of the public interface ask of a log: scans, quarantined rows, the position of
- * an ingest time. All over a snapshot taken when they begin. */
+/* What callers of the public interface ask of a log: scans, quarantined rows, the
+ * position of an ingest time. All over a snapshot taken when they begin. */
 #include "base/error.h"
 #include "base/live.h"
 #include "log/snapshot.h"
@@ -99,7 +99,8 @@ text_of(const la_env *env, const la_frame_view *view, uint32_t number, la_type t
         return status;
     }
     la_buf_clear(buffer);
-    offsets = (uint32_t *)la_buf_room(buffer, sizeof(uint32_t) * (whole + 1ull) + whole);
+    offsets =
+        (uint32_t *)la_buf_room(buffer, sizeof(uint32_t) * (whole + 1ull) + whole);
     if (offsets == NULL) {
         la_piece_close(piece);
         return la_fail_nomem(err, sizeof(uint32_t) * (whole + 1ull) + whole);
@@ -152,11 +153,13 @@ gather_frame(const la_env *env, gather *g, const la_frame_view *view, la_error *
     if (codes == NULL) {
         return la_fail_nomem(err, whole * 5ull);
     }
-    status = la_frame_piece(env, view, LA_PIECE_VERDICTS, LA_T_I32, h->rows, &verdicts, err);
+    status =
+        la_frame_piece(env, view, LA_PIECE_VERDICTS, LA_T_I32, h->rows, &verdicts, err);
     if (status != LA_OK) {
         return status;
     }
-    status = la_piece_decode(&verdicts, 0, h->rows, codes, (uint8_t *)(codes + whole), err);
+    status =
+        la_piece_decode(&verdicts, 0, h->rows, codes, (uint8_t *)(codes + whole), err);
     la_piece_close(&verdicts);
     if (status != LA_OK) {
         return status;
@@ -167,8 +170,8 @@ gather_frame(const la_env *env, gather *g, const la_frame_view *view, la_error *
         if (status != LA_OK) {
             return status;
         }
-        status = text_of(env, view, LA_PIECE_REASONS, LA_T_STR, h->quarantined, &reasons,
-                         &reason_column, &g->reasons, err);
+        status = text_of(env, view, LA_PIECE_REASONS, LA_T_STR, h->quarantined,
+                         &reasons, &reason_column, &g->reasons, err);
         if (status != LA_OK) {
             la_piece_close(&raw);
             return status;
@@ -190,7 +193,8 @@ gather_frame(const la_env *env, gather *g, const la_frame_view *view, la_error *
         }
         status = put_text(g->builder, 0, text ? &raw_column : NULL, seen - 1, err);
         if (status == LA_OK) {
-            status = put_text(g->builder, 1, text ? &reason_column : NULL, seen - 1, err);
+            status =
+                put_text(g->builder, 1, text ? &reason_column : NULL, seen - 1, err);
         }
         if (status == LA_OK) {
             status = la_builder_int(g->builder, 2, (int64_t)position, err);
@@ -239,9 +243,11 @@ gather_all(la_snapshot *s, gather *g, la_error *err)
 }
 
 la_status
-la_log_quarantine(la_log *log, uint64_t from, uint64_t to, la_chunk **out, la_error *err)
+la_log_quarantine(la_log *log, uint64_t from, uint64_t to, la_chunk **out,
+                  la_error *err)
 {
-    static char raw_name[] = "raw", reason_name[] = "reason", position_name[] = "position";
+    static char raw_name[] = "raw", reason_name[] = "reason",
+                position_name[] = "position";
     la_field fields[3] = {{.name = raw_name, .type = LA_T_BYTES, .nullable = true},
                           {.name = reason_name, .type = LA_T_STR, .nullable = true},
                           {.name = position_name, .type = LA_T_U64}};
@@ -283,8 +289,9 @@ la_log_quarantine(la_log *log, uint64_t from, uint64_t to, la_chunk **out, la_er
 
 /* First row of the frame whose own ingest time is at or after `us`. */
 static la_status
-position_in_frame(const la_env *env, const la_segment *segment, const la_frame_info *info,
-                  int64_t us, uint64_t *position, la_error *err)
+position_in_frame(const la_env *env, const la_segment *segment,
+                  const la_frame_info *info, int64_t us, uint64_t *position,
+                  la_error *err)
 {
     int64_t times[LA_CHUNK_ROWS];
     uint8_t valid[LA_CHUNK_ROWS];
@@ -301,9 +308,11 @@ position_in_frame(const la_env *env, const la_segment *segment, const la_frame_i
         la_buf_fini(&scratch);
         return status;
     }
-    status = la_frame_piece(env, &view, LA_PIECE_INGESTS, LA_T_TIME, info->rows, &piece, err);
+    status = la_frame_piece(env, &view, LA_PIECE_INGESTS, LA_T_TIME, info->rows, &piece,
+                            err);
     opened = status == LA_OK;
-    for (uint32_t from = 0; status == LA_OK && from < info->rows; from += LA_CHUNK_ROWS) {
+    for (uint32_t from = 0; status == LA_OK && from < info->rows;
+         from += LA_CHUNK_ROWS) {
         uint32_t rows = info->rows - from;
         bool found = false;
 
@@ -366,8 +375,9 @@ la_log_position_at(la_log *log, int64_t ingest_us, uint64_t *position, la_error 
         if (segment->entry.ingest_max >= ingest_us) {
             status = la_segment_index(segment, err);
             if (status == LA_OK) {
-                status = position_in_segment(s->env, segment, segment->frame_count,
-                                             ingest_us, segment->entry.end, position, err);
+                status =
+                    position_in_segment(s->env, segment, segment->frame_count,
+                                        ingest_us, segment->entry.end, position, err);
             }
             la_snapshot_release(s);
             return status;

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rolling: the open segment becomes a sealed one, a fresh one takes its place.
  *
- *   large frames:  footer -> fdatasync -> read back ---------------------\
- *   small frames:  all rows into a new file (with the smaller segments    +-> fresh segment
- *                  before it) -> fdatasync -> rename -> read back -------/     -> folder sync
+ *   large frames:  footer -> fdatasync
+ *   small frames:  all rows, with those of the smaller segments before, into a new file
+ *                  -> fdatasync -> rename
+ *   then both:     fresh segment -> folder sync -> read back
  *   -> manifest n + 1 -> installed -> tail page -> replaced files unlinked
  *
  * Invariants
- *  1. Everything that can fail comes before the manifest; until it is written the log is what
- *     it was, and new files are debris that is unlinked.
+ *  1. Everything that can fail comes before the manifest; until it is written the log
+ *     is what it was, and new files are debris that is unlinked.
  *  2. What is published as sealed was read back and matched its hashes.
- *  3. A rewrite decodes each frame and checks its raw hash: damage never moves into a new
- *     segment under a fresh checksum.
- *  4. Rows are merged with the segment before them while that is smaller than twice what
- *     comes, so each row is rewritten O(log n) times and few small segments stay.
+ *  3. A rewrite decodes each frame and checks its raw hash: damage never moves into a
+ *     new segment under a fresh checksum.
+ *  4. Rows are merged with the segment before them while that is smaller than twice
+ *     what comes, so each row is rewritten O(log n) times and few small segments stay.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -91,7 +92,8 @@ put_footer(sealing *s, la_error *err)
     la_buf_put(&payload, s->index.data, s->index.size);
     if (!payload.failed && payload.size <= LA_FRAME_BYTES_MAX) {
         la_frame_put_footer(&s->out, s->seed, e->epoch, e->end, payload.data,
-                            (uint32_t)payload.size, e->ingest_max, s->max_time, s->length);
+                            (uint32_t)payload.size, e->ingest_max, s->max_time,
+                            s->length);
     }
     if (payload.failed || s->out.failed) {
         status = la_fail_nomem(err, payload.size);
@@ -171,7 +173,8 @@ seal_in_place(sealing *s, bool *touched, la_error *err)
     s->seed = open->seed;
     s->fd = open->fd;
     s->length = s->roll->length;
-    status = la_file_read(s->log->env, open->fd, open->path, header, sizeof header, 0, err);
+    status =
+        la_file_read(s->log->env, open->fd, open->path, header, sizeof header, 0, err);
     if (status != LA_OK) {
         return status;
     }
@@ -208,8 +211,8 @@ flush_rows(sealing *s, la_gather *g, const char *path, la_error *err)
     status = la_gather_rows(g, s->max_time, &rows, err);
     if (status == LA_OK) {
         /* No reader asks a sealed segment how far it was durable. */
-        status = la_frame_put(s->frames, &rows, s->seed, s->entry.epoch, LA_SEGMENT_HEADER,
-                              LA_EFFORT_SEALED, &s->out, &info, err);
+        status = la_frame_put(s->frames, &rows, s->seed, s->entry.epoch,
+                              LA_SEGMENT_HEADER, LA_EFFORT_SEALED, &s->out, &info, err);
     }
     if (status != LA_OK) {
         return status;
@@ -240,8 +243,8 @@ gather_frame(sealing *s, la_gather *g, la_decoded *d, const la_frame_view *view,
         uint32_t rows = la_gather_fits(g, d, from);
 
         if (rows != 0) {
-            status = la_gather_add(g, d, from, rows, view->header.ingest_us, &quarantined,
-                                   err);
+            status = la_gather_add(g, d, from, rows, view->header.ingest_us,
+                                   &quarantined, err);
             from += rows;
         }
         if (status == LA_OK && (rows == 0 || g->rows == LA_FRAME_ROWS_MAX)) {
@@ -275,7 +278,8 @@ gather_segment(sealing *s, la_gather *g, la_decoded *d, la_segment *segment,
     return status;
 }
 
-/* All rows of the merged predecessors and of the open segment, into the open tmp file. */
+/* All rows of the merged predecessors and of the open segment, into the open tmp
+ * file. */
 static la_status
 rewrite_rows(sealing *s, const char *path, la_error *err)
 {
@@ -290,7 +294,8 @@ rewrite_rows(sealing *s, const char *path, la_error *err)
     if (status == LA_OK) {
         status = la_decoded_init(&d, log->env, log->def.schema, err);
     }
-    for (uint32_t i = list->count - s->merged; status == LA_OK && i < list->count; i++) {
+    for (uint32_t i = list->count - s->merged; status == LA_OK && i < list->count;
+         i++) {
         status = gather_segment(s, &g, &d, list->segments[i], 0, path, err);
     }
     if (status == LA_OK) {
@@ -325,7 +330,8 @@ seal_by_rewrite(sealing *s, la_error *err)
     char path[LA_PATH_BYTES_MAX], tmp[LA_PATH_BYTES_MAX];
     uint64_t number = s->manifest.next_segment++;
     uint32_t kept = list->count - s->merged;
-    la_segment_entry previous = {.number = s->previous_number, .size = s->previous_size};
+    la_segment_entry previous = {.number = s->previous_number,
+                                 .size = s->previous_size};
     int rc;
     la_status status;
 
@@ -372,8 +378,8 @@ seal_by_rewrite(sealing *s, la_error *err)
         rc = env->io.rename_noreplace(env->io.ctx, tmp, path);
         s->made_sealed = rc >= 0;
         if (rc < 0) {
-            status = la_fail_os(err, -rc, path, "could not rename \"%s\" to \"%s\"", tmp,
-                                path);
+            status = la_fail_os(err, -rc, path, "could not rename \"%s\" to \"%s\"",
+                                tmp, path);
         }
     }
     if (status != LA_OK) {
@@ -384,9 +390,9 @@ seal_by_rewrite(sealing *s, la_error *err)
 
 /* --------------------------------------------------------------- publication */
 
-/* How many segments before the open one are worth merging with it. Small frames shrink a lot
- * when they are rewritten, so what comes is judged by its rows, at the size that rows have
- * in the segment before. */
+/* How many segments before the open one are worth merging with it. Small frames shrink
+ * a lot when they are rewritten, so what comes is judged by its rows, at the size that
+ * rows have in the segment before. */
 static uint32_t
 choose_merge(const la_roll *roll, uint64_t segment_bytes)
 {
@@ -449,7 +455,8 @@ read_back(la_segment *segment, la_error *err)
 
     for (uint32_t i = 0; status == LA_OK && i < segment->frame_count; i++) {
         la_frame_view view;
-        status = la_segment_load(segment, la_segment_frame(segment, i), NULL, &view, err);
+        status =
+            la_segment_load(segment, la_segment_frame(segment, i), NULL, &view, err);
     }
     return status;
 }
@@ -464,10 +471,9 @@ make_fresh(sealing *s, la_error *err)
     int rc;
     la_status status;
 
-    status = la_segment_create(env, s->log->folder, s->log->uuid, number,
-                               la_manifest_end(m), s->roll->epoch,
-                               m->count == 0 ? NULL : &m->segments[m->count - 1], &s->fresh,
-                               err);
+    status = la_segment_create(
+        env, s->log->folder, s->log->uuid, number, la_manifest_end(m), s->roll->epoch,
+        m->count == 0 ? NULL : &m->segments[m->count - 1], &s->fresh, err);
     if (status != LA_OK) {
         return status;
     }
@@ -488,7 +494,8 @@ unlink_segment(const la_log *log, uint64_t number)
 {
     char path[LA_PATH_BYTES_MAX];
 
-    if (la_segment_path(path, sizeof path, log->folder, number, "segment", NULL) == LA_OK) {
+    if (la_segment_path(path, sizeof path, log->folder, number, "segment", NULL) ==
+        LA_OK) {
         (void)log->env->io.unlink(log->env->io.ctx, path); /* debris only costs space */
     }
 }
@@ -508,8 +515,8 @@ prepare(sealing *s, bool *touched, la_error *err)
         status = make_fresh(s, err);
     }
     if (status == LA_OK) {
-        status = la_segment_list_load(log->env, log->folder, &s->manifest, s->roll->list,
-                                      &s->list, err);
+        status = la_segment_list_load(log->env, log->folder, &s->manifest,
+                                      s->roll->list, &s->list, err);
     }
     if (status == LA_OK && s->roll->frames != 0) {
         status = read_back(s->list->segments[s->list->count - 1], err);
@@ -545,8 +552,8 @@ finish(sealing *s, la_error *err)
     status = la_manifest_write(log->env, log->folder, &s->manifest, &previous, &why);
     if (status != LA_OK) {
         if (status == LA_UNKNOWN || status == LA_CONFLICT) {
-            /* Readers may follow the new manifest: this handle knows too little to go on,
-             * and the new files must stay. */
+            /* Readers may follow the new manifest: this handle knows too little to go
+             * on, and the new files must stay. */
             s->made_sealed = s->made_fresh = false;
             la_mutex_lock(&log->state);
             la_log_die(log, &why);

@@ -5,14 +5,15 @@
  *   header 128 | frame | frame | 0000000...              open: grows, zeros ahead
  *
  * States:   created --manifest names it--> open --roll: footer, manifest--> sealed
- *                                            \--roll: rewritten into another--> unlinked
+ *                                            \--roll: rewritten--> unlinked
  *
  * Invariants
- *  1. A segment's name appears when its header is durable. Nothing readable is overwritten.
+ *  1. A segment's name appears when its header is durable. Nothing readable is
+ *     overwritten.
  *  2. Frames follow without gap, in bytes and in positions.
- *  3. A sealed segment is what the manifest says: length, positions, and a digest over all
- *     headers, each of which holds its payload's hash. So every byte that is read is bound
- *     to the manifest.
+ *  3. A sealed segment is what the manifest says: length, positions, and a digest over
+ *     all headers, each of which holds its payload's hash. So every byte that is read
+ *     is bound to the manifest.
  *  4. Index pages never move: a reader holds a count, not a lock.
  */
 #include "log/segment.h"
@@ -35,8 +36,8 @@ static const char segment_magic[8] = {'L', 'A', 'M', 'B', 'S', 'E', 'G', '\n'};
 /* ------------------------------------------------------------------- objects */
 
 static la_segment *
-new_segment(const la_env *env, const char *path, const uint8_t uuid[16], uint64_t number,
-            uint64_t first, la_error *err)
+new_segment(const la_env *env, const char *path, const uint8_t uuid[16],
+            uint64_t number, uint64_t first, la_error *err)
 {
     size_t size = sizeof(la_segment) + strlen(path) + 1;
     la_segment *segment = la_calloc(env, 1, size);
@@ -71,8 +72,8 @@ la_segment_release(la_segment *segment)
 {
     const la_env *env;
 
-    if (segment == NULL
-        || atomic_fetch_sub_explicit(&segment->references, 1, memory_order_acq_rel) != 1) {
+    if (segment == NULL ||
+        atomic_fetch_sub_explicit(&segment->references, 1, memory_order_acq_rel) != 1) {
         return;
     }
     env = segment->env;
@@ -95,7 +96,8 @@ la_segment_path(char *path, size_t size, const char *folder, uint64_t number,
 {
     char name[64];
 
-    snprintf(name, sizeof name, "segments/%020llu.%s", (unsigned long long)number, ending);
+    snprintf(name, sizeof name, "segments/%020llu.%s", (unsigned long long)number,
+             ending);
     return la_path_join(path, size, folder, name, err);
 }
 
@@ -150,8 +152,9 @@ la_segment_find(const la_segment *segment, uint32_t count, uint64_t position)
 /* -------------------------------------------------------------------- header */
 
 void
-la_segment_put_header(la_buf *to, const uint8_t uuid[16], uint64_t number, uint64_t first,
-                      uint32_t epoch, const la_segment_entry *previous, int64_t now_us)
+la_segment_put_header(la_buf *to, const uint8_t uuid[16], uint64_t number,
+                      uint64_t first, uint32_t epoch, const la_segment_entry *previous,
+                      int64_t now_us)
 {
     size_t start = to->size;
 
@@ -179,7 +182,8 @@ check_header(la_segment *segment, const uint8_t *at, la_error *err)
     unsigned version = at[8] | (unsigned)at[9] << 8;
 
     if (memcmp(at, segment_magic, 8) != 0) {
-        return la_fail_damaged(err, path, 0, "could not read \"%s\": wrong magic", path);
+        return la_fail_damaged(err, path, 0, "could not read \"%s\": wrong magic",
+                               path);
     }
     if (la_load_u32(at + 124) != la_crc32c(0, at, 124)) {
         return la_fail_damaged(err, path, 124,
@@ -197,22 +201,23 @@ check_header(la_segment *segment, const uint8_t *at, la_error *err)
         return status;
     }
     if (memcmp(at + 16, segment->uuid, 16) != 0) {
-        return la_fail_damaged(err, path, 16,
-                               "could not read \"%s\": it belongs to another log", path);
+        return la_fail_damaged(
+            err, path, 16, "could not read \"%s\": it belongs to another log", path);
     }
-    if (version != FORMAT_VERSION || at[10] != 0 || at[11] != 0
-        || memcmp(at + 72, zeros, sizeof zeros) != 0) {
-        return la_fail_damaged(err, path, 8, "could not read \"%s\": reserved bytes set",
-                               path);
+    if (version != FORMAT_VERSION || at[10] != 0 || at[11] != 0 ||
+        memcmp(at + 72, zeros, sizeof zeros) != 0) {
+        return la_fail_damaged(err, path, 8,
+                               "could not read \"%s\": reserved bytes set", path);
     }
-    if (la_load_u64(at + 32) != segment->number || la_load_u64(at + 40) != segment->first) {
-        return la_fail_damaged(err, path, 32,
-                               "could not read \"%s\": it is segment %llu from position "
-                               "%llu, not %llu from %llu",
-                               path, (unsigned long long)la_load_u64(at + 32),
-                               (unsigned long long)la_load_u64(at + 40),
-                               (unsigned long long)segment->number,
-                               (unsigned long long)segment->first);
+    if (la_load_u64(at + 32) != segment->number ||
+        la_load_u64(at + 40) != segment->first) {
+        return la_fail_damaged(
+            err, path, 32,
+            "could not read \"%s\": it is segment %llu from position "
+            "%llu, not %llu from %llu",
+            path, (unsigned long long)la_load_u64(at + 32),
+            (unsigned long long)la_load_u64(at + 40),
+            (unsigned long long)segment->number, (unsigned long long)segment->first);
     }
     segment->epoch = la_load_u32(at + 12);
     return LA_OK;
@@ -230,8 +235,8 @@ open_file(const la_env *env, const char *path, int flags, int *fd, uint64_t *siz
 
     *fd = io->open(io->ctx, path, flags, 0600);
     if (*fd == -ENOENT) {
-        status = la_fail(err, LA_NOT_FOUND, "could not open \"%s\": the file is missing",
-                         path);
+        status = la_fail(err, LA_NOT_FOUND,
+                         "could not open \"%s\": the file is missing", path);
         la_error_path(err, path);
         return status;
     }
@@ -303,8 +308,8 @@ fail:
 
 la_status
 la_segment_open_growing(const la_env *env, const char *folder, const uint8_t uuid[16],
-                        uint64_t number, uint64_t first, bool writable, la_segment **out,
-                        la_error *err)
+                        uint64_t number, uint64_t first, bool writable,
+                        la_segment **out, la_error *err)
 {
     char path[LA_PATH_BYTES_MAX];
     uint8_t header[LA_SEGMENT_HEADER];
@@ -320,7 +325,8 @@ la_segment_open_growing(const la_env *env, const char *folder, const uint8_t uui
     if (segment == NULL) {
         return LA_NOMEM;
     }
-    status = open_file(env, path, writable ? O_RDWR : O_RDONLY, &segment->fd, &size, err);
+    status =
+        open_file(env, path, writable ? O_RDWR : O_RDONLY, &segment->fd, &size, err);
     if (status == LA_OK) {
         status = la_file_read(env, segment->fd, path, header, sizeof header, 0, err);
     }
@@ -383,7 +389,8 @@ la_segment_create(const la_env *env, const char *folder, const uint8_t uuid[16],
     }
     rc = io->rename_noreplace(io->ctx, tmp, path);
     if (rc < 0) {
-        status = la_fail_os(err, -rc, path, "could not rename \"%s\" to \"%s\"", tmp, path);
+        status =
+            la_fail_os(err, -rc, path, "could not rename \"%s\" to \"%s\"", tmp, path);
         goto drop;
     }
     goto done;
@@ -431,8 +438,8 @@ static la_status
 damaged(const la_segment *segment, uint64_t byte, const char *what, la_error *err)
 {
     return la_fail_damaged(err, segment->path, byte,
-                           "could not read \"%s\": %s at byte %llu", segment->path, what,
-                           (unsigned long long)byte);
+                           "could not read \"%s\": %s at byte %llu", segment->path,
+                           what, (unsigned long long)byte);
 }
 
 /* The footer's header and place. */
@@ -461,22 +468,23 @@ find_footer(la_segment *segment, la_frame_header *footer, uint64_t *byte, la_err
     if (why == NULL) {
         why = la_frame_check(footer, segment->map + *byte);
     }
-    if (why == NULL && (footer->type != LA_FRAME_FOOTER
-                        || footer->position != segment->entry.end)) {
+    if (why == NULL &&
+        (footer->type != LA_FRAME_FOOTER || footer->position != segment->entry.end)) {
         why = "a footer that is not this segment's";
     }
     return why == NULL ? LA_OK : damaged(segment, *byte, why, err);
 }
 
-/* Names the first frame header that differs from the footer, when the digest does not fit. */
+/* Names the first frame header that differs from the footer, when the digest does not
+ * fit. */
 static la_status
 name_damage(const la_segment *segment, la_error *err)
 {
     for (uint32_t i = 0; i < segment->frame_count; i++) {
         const la_frame_info *info = la_segment_frame(segment, i);
         la_frame_header header;
-        const char *why = la_frame_read_header(segment->map + info->byte, segment->seed,
-                                               &header);
+        const char *why =
+            la_frame_read_header(segment->map + info->byte, segment->seed, &header);
 
         if (why == NULL && header.hash != info->hash) {
             why = "frame is not the one in the footer";
@@ -518,21 +526,23 @@ static la_status
 read_index(la_segment *segment, const la_frame_header *footer, uint64_t footer_byte,
            la_error *err)
 {
-    la_bytes in = la_bytes_of(segment->map + footer_byte + LA_FRAME_HEADER,
-                              footer->payload_size);
+    la_bytes in =
+        la_bytes_of(segment->map + footer_byte + LA_FRAME_HEADER, footer->payload_size);
     uint32_t count = la_bytes_u32(&in);
     uint64_t byte = LA_SEGMENT_HEADER, position = segment->first;
     la_status status;
 
     (void)la_bytes_u32(&in);
-    if (count != segment->entry.frames
-        || footer->payload_size != 8 + (uint64_t)ENTRY_BYTES * count) {
-        return damaged(segment, footer_byte, "footer with another number of frames", err);
+    if (count != segment->entry.frames ||
+        footer->payload_size != 8 + (uint64_t)ENTRY_BYTES * count) {
+        return damaged(segment, footer_byte, "footer with another number of frames",
+                       err);
     }
     status = la_segment_reserve(segment, count, err);
     if (status != LA_OK) {
-        return status == LA_BUDGET ? damaged(segment, footer_byte, "too many frames", err)
-                                   : status;
+        return status == LA_BUDGET
+                   ? damaged(segment, footer_byte, "too many frames", err)
+                   : status;
     }
     for (uint32_t i = 0; i < count; i++) {
         la_frame_info info = {0};
@@ -547,9 +557,10 @@ read_index(la_segment *segment, const la_frame_header *footer, uint64_t footer_b
         info.dict_size = la_bytes_u32(&in);
         info.ok = la_bytes_u32(&in);
         info.hash = la_bytes_u64(&in);
-        if (in.bad || info.byte != byte || info.position != position || info.rows == 0
-            || info.rows > LA_FRAME_ROWS_MAX || info.size < LA_FRAME_HEADER
-            || info.size % 8 != 0 || info.size > footer_byte - byte) {
+        if (in.bad || info.byte != byte || info.position != position ||
+            info.rows == 0 || info.rows > LA_FRAME_ROWS_MAX ||
+            info.size < LA_FRAME_HEADER || info.size % 8 != 0 ||
+            info.size > footer_byte - byte) {
             return damaged(segment, footer_byte, "footer that contradicts itself", err);
         }
         byte += info.size;
@@ -569,8 +580,8 @@ la_segment_index(la_segment *segment, la_error *err)
     uint64_t byte = 0;
     la_status status;
 
-    if (!segment->sealed
-        || atomic_load_explicit(&segment->indexed, memory_order_acquire)) {
+    if (!segment->sealed ||
+        atomic_load_explicit(&segment->indexed, memory_order_acquire)) {
         return LA_OK;
     }
     la_mutex_lock(&segment->mutex);
@@ -623,11 +634,13 @@ la_segment_follow(la_segment *segment, uint64_t length, uint64_t end, la_error *
             }
         }
         if (segment->frame_count != 0) {
-            const la_frame_info *last = la_segment_frame(segment, segment->frame_count - 1);
+            const la_frame_info *last =
+                la_segment_frame(segment, segment->frame_count - 1);
             position = last->position + last->rows;
         }
         why = la_frame_read_header(buffer + (byte - from), segment->seed, &header);
-        if (why == NULL && (header.type != LA_FRAME_ROWS || header.position != position)) {
+        if (why == NULL &&
+            (header.type != LA_FRAME_ROWS || header.position != position)) {
             why = "a frame of another position";
         }
         if (why == NULL && byte + la_frame_size(header.payload_size) > length) {
@@ -647,7 +660,8 @@ la_segment_follow(la_segment *segment, uint64_t length, uint64_t end, la_error *
     if (segment->frame_count != 0 && end != LA_NO_POSITION) {
         const la_frame_info *last = la_segment_frame(segment, segment->frame_count - 1);
         if (last->position + last->rows != end) {
-            return damaged(segment, last->byte, "frames that end at another position", err);
+            return damaged(segment, last->byte, "frames that end at another position",
+                           err);
         }
     }
     return LA_OK;
@@ -674,8 +688,8 @@ la_segment_load(const la_segment *segment, const la_frame_info *info, la_buf *sc
             scratch->failed = false;
             return la_fail_nomem(err, info->size + (size_t)LA_FRAME_SLACK);
         }
-        status = la_file_read(segment->env, segment->fd, segment->path, room, info->size,
-                              info->byte, err);
+        status = la_file_read(segment->env, segment->fd, segment->path, room,
+                              info->size, info->byte, err);
         if (status != LA_OK) {
             return status;
         }
@@ -683,9 +697,10 @@ la_segment_load(const la_segment *segment, const la_frame_info *info, la_buf *sc
         at = room;
     }
     why = la_frame_read_header(at, segment->seed, &header);
-    if (why == NULL && (header.position != info->position || header.rows != info->rows
-                        || la_frame_size(header.payload_size) != info->size
-                        || header.hash != info->hash)) {
+    if (why == NULL &&
+        (header.position != info->position || header.rows != info->rows ||
+         la_frame_size(header.payload_size) != info->size ||
+         header.hash != info->hash)) {
         why = "a frame that is not the one in the index";
     }
     if (why == NULL) {

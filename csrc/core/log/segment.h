@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One segment file: header, frames, footer; its index of frames in memory; lists of sealed
- * segments. Bytes: docs/internals/format/log.md, "Segment". Private to log/. */
+/* One segment file: header, frames, footer; its index of frames in memory; lists of
+ * sealed segments. Bytes: docs/internals/format/log.md, "Segment". Private to log/. */
 #ifndef LA_LOG_SEGMENT_H
 #define LA_LOG_SEGMENT_H
 
@@ -14,12 +14,13 @@
 /* Frames a segment holds at most, so that its index is a fixed table of pages. */
 #define LA_SEGMENT_FRAMES_MAX 65536u
 #define LA_SEGMENT_PAGE 256u
-/* A frame of so many rows is encoded for keeps; smaller ones are merged when sealing. */
+/* A frame of so many rows is encoded for keeps; smaller ones are merged when
+ * sealing. */
 #define LA_SEALED_ROWS 8192u
 
-/* Reference counted. Sealed: mapped whole, so that it stays readable after its name is gone;
- * indexed on first use. Open: read through `fd`; its owner adds frames, and a reader may use
- * those below a count that it got under the log's lock. */
+/* Reference counted. Sealed: mapped whole, so that it stays readable after its name is
+ * gone; indexed on first use. Open: read through `fd`; its owner adds frames, and a
+ * reader may use those below a count that it got under the log's lock. */
 typedef struct la_segment {
     const la_env *env;
     atomic_uint references;
@@ -45,7 +46,8 @@ void la_segment_release(la_segment *segment);
 
 /* "<folder>/segments/<20 digits>.segment", or another ending */
 LA_MUST_CHECK la_status la_segment_path(char *path, size_t size, const char *folder,
-                                        uint64_t number, const char *ending, la_error *err);
+                                        uint64_t number, const char *ending,
+                                        la_error *err);
 /* LA_NOT_FOUND when the file is missing (compacted away: look at a newer manifest). */
 LA_MUST_CHECK la_status la_segment_open_sealed(const la_env *env, const char *folder,
                                                const uint8_t uuid[16],
@@ -62,15 +64,15 @@ LA_MUST_CHECK la_status la_segment_create(const la_env *env, const char *folder,
                                           const la_segment_entry *previous,
                                           la_segment **out, la_error *err);
 void la_segment_put_header(la_buf *to, const uint8_t uuid[16], uint64_t number,
-                           uint64_t first, uint32_t epoch, const la_segment_entry *previous,
-                           int64_t now_us);
+                           uint64_t first, uint32_t epoch,
+                           const la_segment_entry *previous, int64_t now_us);
 
 /* Sealed: reads footer and frame headers once and checks them against the manifest. */
 LA_MUST_CHECK la_status la_segment_index(la_segment *segment, la_error *err);
 /* Open: adds the frames up to byte `length`, which must end at position `end`
  * (LA_NO_POSITION: wherever). */
-LA_MUST_CHECK la_status la_segment_follow(la_segment *segment, uint64_t length, uint64_t end,
-                                          la_error *err);
+LA_MUST_CHECK la_status la_segment_follow(la_segment *segment, uint64_t length,
+                                          uint64_t end, la_error *err);
 /* Open: room for `more` frames, then adding cannot fail. LA_BUDGET: table full. */
 LA_MUST_CHECK la_status la_segment_reserve(la_segment *segment, uint64_t more,
                                            la_error *err);
@@ -106,8 +108,8 @@ typedef struct la_segment_list {
 } la_segment_list;
 la_segment_list *la_segment_list_retain(la_segment_list *list);
 void la_segment_list_release(la_segment_list *list);
-/* Takes segments from `old` (may be NULL) where they are the same. LA_NOT_FOUND: a file is
- * missing; a newer manifest may explain it. */
+/* Takes segments from `old` (may be NULL) where they are the same. LA_NOT_FOUND: a file
+ * is missing; a newer manifest may explain it. */
 LA_MUST_CHECK la_status la_segment_list_load(const la_env *env, const char *folder,
                                              const la_manifest *manifest,
                                              const la_segment_list *old,

@@ -2,10 +2,10 @@
 /* Lists of sealed segments: what one manifest names, opened.
  *
  * Invariants
- *  1. A list is immutable; a new manifest gives a new list, which shares the segments that
- *     did not change.
- *  2. All files of a list are open (mapped) before anything sees it, so a later unlink takes
- *     nothing away.
+ *  1. A list is immutable; a new manifest gives a new list, which shares the segments
+ *     that did not change.
+ *  2. All files of a list are open (mapped) before anything sees it, so a later unlink
+ *     takes nothing away.
  */
 #include "base/error.h"
 #include "log/segment.h"
@@ -20,8 +20,8 @@ la_segment_list_retain(la_segment_list *list)
 void
 la_segment_list_release(la_segment_list *list)
 {
-    if (list == NULL
-        || atomic_fetch_sub_explicit(&list->references, 1, memory_order_acq_rel) != 1) {
+    if (list == NULL ||
+        atomic_fetch_sub_explicit(&list->references, 1, memory_order_acq_rel) != 1) {
         return;
     }
     for (uint32_t i = 0; i < list->count; i++) {
@@ -81,8 +81,8 @@ add_entry(la_segment_list *list, const la_segment_entry *entry)
 static bool
 same_head(const la_segment_list *old, const la_page_head *head)
 {
-    return old != NULL && old->head.id.number == head->id.number
-           && memcmp(old->head.id.digest, head->id.digest, 32) == 0;
+    return old != NULL && old->head.id.number == head->id.number &&
+           memcmp(old->head.id.digest, head->id.digest, 32) == 0;
 }
 
 /* Pages from the head back to what `old` knows, as a chain with the oldest first. */
@@ -106,7 +106,8 @@ read_pages(const la_env *env, const char *folder, const la_manifest *manifest,
             *pages = grown;
             *capacity = wanted;
         }
-        status = la_page_read(env, folder, manifest->uuid, &head, &(*pages)[*count], err);
+        status =
+            la_page_read(env, folder, manifest->uuid, &head, &(*pages)[*count], err);
         if (status != LA_OK) {
             return status;
         }
@@ -118,8 +119,8 @@ read_pages(const la_env *env, const char *folder, const la_manifest *manifest,
 
 static la_status
 add_segments(la_segment_list *list, const char *folder, const la_manifest *manifest,
-             const la_segment_entry *entries, uint32_t count, const la_segment_list *old,
-             la_error *err)
+             const la_segment_entry *entries, uint32_t count,
+             const la_segment_list *old, la_error *err)
 {
     for (uint32_t i = 0; i < count; i++) {
         la_segment *segment = find_same(old, &entries[i]);
@@ -129,8 +130,8 @@ add_segments(la_segment_list *list, const char *folder, const la_manifest *manif
             la_segment_retain(segment);
         }
         else {
-            status = la_segment_open_sealed(list->env, folder, manifest->uuid, &entries[i],
-                                            &segment, err);
+            status = la_segment_open_sealed(list->env, folder, manifest->uuid,
+                                            &entries[i], &segment, err);
             if (status != LA_OK) {
                 return status;
             }
@@ -152,7 +153,8 @@ la_segment_list_load(const la_env *env, const char *folder, const la_manifest *m
     la_segment_list *list = NULL;
     la_status status;
 
-    status = read_pages(env, folder, manifest, old, &pages, &page_count, &page_capacity, err);
+    status = read_pages(env, folder, manifest, old, &pages, &page_count, &page_capacity,
+                        err);
     if (status != LA_OK) {
         goto done;
     }
@@ -166,9 +168,9 @@ la_segment_list_load(const la_env *env, const char *folder, const la_manifest *m
     atomic_init(&list->references, 1);
     list->max_time = INT64_MIN;
     list->head = manifest->head;
-    if (old != NULL && old->head.id.number != 0
-        && (page_count != 0 ? same_head(old, &pages[page_count - 1].previous)
-                            : same_head(old, &manifest->head))) {
+    if (old != NULL && old->head.id.number != 0 &&
+        (page_count != 0 ? same_head(old, &pages[page_count - 1].previous)
+                         : same_head(old, &manifest->head))) {
         for (uint32_t i = 0; i < old->head.segments; i++) {
             list->segments[list->count++] = la_segment_retain(old->segments[i]);
             add_entry(list, &old->segments[i]->entry);
@@ -179,8 +181,8 @@ la_segment_list_load(const la_env *env, const char *folder, const la_manifest *m
                               pages[i - 1].count, old, err);
     }
     if (status == LA_OK) {
-        status = add_segments(list, folder, manifest, manifest->segments, manifest->count,
-                              old, err);
+        status = add_segments(list, folder, manifest, manifest->segments,
+                              manifest->count, old, err);
     }
 done:
     for (uint32_t i = 0; i < page_count; i++) {

@@ -2,8 +2,8 @@
 /* Snapshots: an immutable cut [0, end) through the log.
  *
  * Invariants
- *  1. A snapshot shares segments and dictionaries with the log by reference and holds counts:
- *     what is added later lies beyond its counts.
+ *  1. A snapshot shares segments and dictionaries with the log by reference and holds
+ *     counts: what is added later lies beyond its counts.
  *  2. All rows below its end are durable.
  */
 #include "log/snapshot.h"
@@ -48,8 +48,8 @@ is_current(const la_log *log)
 {
     const la_snapshot *s = log->snapshot;
 
-    return s != NULL && s->end == log->durable_end && s->sealed == log->sealed
-           && s->open == log->open;
+    return s != NULL && s->end == log->durable_end && s->sealed == log->sealed &&
+           s->open == log->open;
 }
 
 la_status
@@ -88,8 +88,8 @@ la_snapshot_retain(la_snapshot *snapshot)
 void
 la_snapshot_release(la_snapshot *snapshot)
 {
-    if (snapshot == NULL
-        || atomic_fetch_sub_explicit(&snapshot->references, 1, memory_order_acq_rel) != 1) {
+    if (snapshot == NULL || atomic_fetch_sub_explicit(&snapshot->references, 1,
+                                                      memory_order_acq_rel) != 1) {
         return;
     }
     for (uint32_t c = 0; c < snapshot->column_count; c++) {
@@ -161,8 +161,8 @@ near_bound(const la_snapshot *snapshot, uint64_t wanted)
     const la_frame_info *info;
     uint64_t end;
 
-    if (wanted >= snapshot->end
-        || la_snapshot_locate(snapshot, wanted, &segment, &frame, &frames, NULL) != LA_OK) {
+    if (wanted >= snapshot->end || la_snapshot_locate(snapshot, wanted, &segment,
+                                                      &frame, &frames, NULL) != LA_OK) {
         return wanted;
     }
     info = la_segment_frame(segment, frame);
@@ -171,8 +171,8 @@ near_bound(const la_snapshot *snapshot, uint64_t wanted)
 }
 
 void
-la_snapshot_split(const la_snapshot *snapshot, uint64_t from, uint64_t to, uint32_t parts,
-                  uint64_t *bounds, uint32_t *count)
+la_snapshot_split(const la_snapshot *snapshot, uint64_t from, uint64_t to,
+                  uint32_t parts, uint64_t *bounds, uint32_t *count)
 {
     uint64_t rows = to - from;
     uint32_t n = 0;

@@ -22,8 +22,9 @@ struct la_snapshot {
 };
 
 /* Segment, its frame that holds `position` < end, and how many frames may be used. */
-LA_MUST_CHECK la_status la_snapshot_locate(const la_snapshot *snapshot, uint64_t position,
-                                           la_segment **segment, uint32_t *frame,
-                                           uint32_t *frames, la_error *err);
+LA_MUST_CHECK la_status la_snapshot_locate(const la_snapshot *snapshot,
+                                           uint64_t position, la_segment **segment,
+                                           uint32_t *frame, uint32_t *frames,
+                                           la_error *err);
 
 #endif

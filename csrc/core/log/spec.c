@@ -2,8 +2,10 @@
 /* Log specs: parsed, checked and made canonical, so that two can be compared as text.
  *
  * Invariants
- *  1. The canonical form has all four members; parsing it gives the same canonical form.
- *  2. Checks are typed against the schema here, so an append meets no type error of theirs.
+ *  1. The canonical form has all four members; parsing it gives the same canonical
+ *     form.
+ *  2. Checks are typed against the schema here, so an append meets no type error of
+ *     theirs.
  */
 #include "log/spec.h"
 
@@ -43,19 +45,20 @@ read_schema(la_log_def *def, const la_json *root, la_error *err)
 }
 
 static la_status
-find_column(const la_log_def *def, const la_json *node, const char *what, int32_t *column,
-            la_error *err)
+find_column(const la_log_def *def, const la_json *node, const char *what,
+            int32_t *column, la_error *err)
 {
     if (node->kind != LA_J_TEXT) {
-        return la_fail(err, LA_INVALID, "could not read the log spec: \"%s\" names no column",
-                       what);
+        return la_fail(err, LA_INVALID,
+                       "could not read the log spec: \"%s\" names no column", what);
     }
     *column = la_schema_find(def->schema, node->text.at);
     if (*column < 0 || strlen(node->text.at) != node->text.size) {
-        return la_fail(err, LA_INVALID,
-                       "could not read the log spec: \"%s\" names column \"%.100s\", which "
-                       "is no field",
-                       what, node->text.at);
+        return la_fail(
+            err, LA_INVALID,
+            "could not read the log spec: \"%s\" names column \"%.100s\", which "
+            "is no field",
+            what, node->text.at);
     }
     return LA_OK;
 }
@@ -105,7 +108,8 @@ read_dedupe(la_log_def *def, const la_json *root, la_error *err)
     }
     for (uint32_t i = 0; i < node->list.count; i++) {
         int32_t column = -1;
-        la_status status = find_column(def, &node->list.items[i], "dedupe", &column, err);
+        la_status status =
+            find_column(def, &node->list.items[i], "dedupe", &column, err);
 
         if (status != LA_OK) {
             return status;
@@ -135,8 +139,9 @@ read_checks(la_log_def *def, const la_json *root, la_error *err)
         return LA_OK;
     }
     if (node->kind != LA_J_ARRAY) {
-        return la_fail(err, LA_INVALID,
-                       "could not read the log spec: \"check\" is no list of expressions");
+        return la_fail(
+            err, LA_INVALID,
+            "could not read the log spec: \"check\" is no list of expressions");
     }
     def->checks = la_arena_alloc(&def->arena, sizeof *def->checks * node->list.count);
     def->check_texts = la_arena_alloc(&def->arena, sizeof(char *) * node->list.count);
@@ -155,10 +160,10 @@ read_checks(la_log_def *def, const la_json *root, la_error *err)
         }
         la_buf_clear(&text);
         la_json_put(&text, &node->list.items[i]);
-        def->check_texts[i] = text.failed ? NULL
-                                          : la_arena_strndup(&def->arena,
-                                                             (const char *)text.data,
-                                                             text.size);
+        def->check_texts[i] =
+            text.failed
+                ? NULL
+                : la_arena_strndup(&def->arena, (const char *)text.data, text.size);
         if (status == LA_OK && def->check_texts[i] == NULL) {
             status = la_fail_nomem(err, text.size);
         }
@@ -211,7 +216,8 @@ put_canonical(la_log_def *def, la_error *err)
         status = la_fail_nomem(err, to.capacity);
         goto done;
     }
-    /* Once through the parser: whatever the parts looked like, the whole is canonical. */
+    /* Once through the parser: whatever the parts looked like, the whole is
+     * canonical. */
     status = la_json_parse(&arena, (const char *)to.data, to.size, &node, err);
     if (status == LA_OK) {
         la_json_put(&fields, node);
@@ -274,8 +280,8 @@ la_log_def_fini(la_log_def *def)
 }
 
 la_status
-la_log_def_same(const la_env *env, const char *name, const char *stored, const char *given,
-                la_error *err)
+la_log_def_same(const la_env *env, const char *name, const char *stored,
+                const char *given, la_error *err)
 {
     char where[200] = "";
     const la_json *a, *b;
@@ -292,10 +298,11 @@ la_log_def_same(const la_env *env, const char *name, const char *stored, const c
     }
     if (status == LA_OK) {
         (void)la_json_difference(a, b, where, sizeof where);
-        status = la_fail(err, LA_CONFLICT,
-                         "could not open log \"%s\" with this spec: it exists with another "
-                         "one: %s",
-                         name, where);
+        status =
+            la_fail(err, LA_CONFLICT,
+                    "could not open log \"%s\" with this spec: it exists with another "
+                    "one: %s",
+                    name, where);
         la_error_hint(err, "open it without a spec, or under another name");
     }
     la_arena_fini(&arena);

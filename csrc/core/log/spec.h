@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A log's definition: its fields, event time, dedupe columns and checks. JSON form: docs/
- * internals/format/log.md, "Manifest". Private to log/. */
+/* A log's definition: its fields, event time, dedupe columns and checks. JSON form:
+ * docs/ internals/format/log.md, "Manifest". Private to log/. */
 #ifndef LA_LOG_SPEC_H
 #define LA_LOG_SPEC_H
 

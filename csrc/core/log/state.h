@@ -2,12 +2,12 @@
 /* A log handle from the inside. Private to log/.
  *
  * Locks, in the order they are taken
- *   append   one appender or sealer at a time; guards `writer`
- *   state    all that snapshots look at; held for moments, and while a reader handle follows
+ *   append   one appender or sealer at a time; guards `writer` state    all that
+ *   snapshots look at; held for moments, and while a reader handle follows
  *            another process's writer
  *
- * A handle is a *follower* (manifest, tail page and frames of somebody else's writer) until it
- * takes the writer lock; then its own memory is the truth.
+ * A handle is a *follower* (manifest, tail page and frames of somebody else's writer)
+ * until it takes the writer lock; then its own memory is the truth.
  */
 #ifndef LA_LOG_STATE_H
 #define LA_LOG_STATE_H
@@ -25,17 +25,18 @@ struct la_program;
 typedef struct la_writer {
     int lock_fd;
     la_frame_writer frames;
-    la_buf out;              /* encoded frames */
-    la_dedupe dedupe;        /* when the log has dedupe columns */
+    la_buf out;       /* encoded frames */
+    la_dedupe dedupe; /* when the log has dedupe columns */
     struct la_program *checks;
     uint32_t epoch;
-    bool broken;             /* a write failed: the open segment takes no more frames */
-    bool rewrite;            /* it has small frames: sealing rewrites it */
-    uint32_t *dict_keep;     /* a column: dictionary entries that count */
-    bool dicts_dirty;        /* a failed append left more than those */
-    uint64_t zeroed_to;      /* bytes of the open segment that were written at least as zeros */
+    bool broken;         /* a write failed: the open segment takes no more frames */
+    bool rewrite;        /* it has small frames: sealing rewrites it */
+    uint32_t *dict_keep; /* a column: dictionary entries that count */
+    bool dicts_dirty;    /* a failed append left more than those */
+    uint64_t
+        zeroed_to; /* bytes of the open segment that were written at least as zeros */
     int64_t last_ingest_us;
-    int64_t max_time;        /* of ok rows up to the published end */
+    int64_t max_time; /* of ok rows up to the published end */
 } la_writer;
 
 struct la_log {
@@ -86,8 +87,8 @@ void la_log_die(la_log *log, const la_error *err);
 
 /* Follower: looks at manifest, tail page and open segment. With `state` held. */
 LA_MUST_CHECK la_status la_log_follow(la_log *log, la_error *err);
-/* Installs list and open segment of `manifest` (taken over on success; `list` and `open`
- * too). Everything sealed is durable, the open segment is not yet looked at. */
+/* Installs list and open segment of `manifest` (taken over on success; `list` and
+ * `open` too). Everything sealed is durable, the open segment is not yet looked at. */
 void la_log_install(la_log *log, la_manifest *manifest, la_segment_list *list,
                     la_segment *open);
 /* Counts frames of the open segment up to `frames` as durable. With `state` held. */
@@ -97,8 +98,8 @@ LA_MUST_CHECK la_status la_log_load_dicts(la_log *log, la_error *err);
 /* Writes the tail page from published and durable fields. With `state` held. */
 void la_log_show(la_log *log);
 
-/* Takes the writer lock, recovers and opens a new epoch, unless this handle has done so.
- * With `append` held. LA_BUSY, LA_READONLY. */
+/* Takes the writer lock, recovers and opens a new epoch, unless this handle has done
+ * so. With `append` held. LA_BUSY, LA_READONLY. */
 LA_MUST_CHECK la_status la_writer_start(la_log *log, la_error *err);
 /* Without an append: brings acked rows that only a recovery can show into sight, if no
  * writer is alive. */
@@ -117,16 +118,19 @@ typedef struct la_roll {
     uint32_t epoch;   /* of the writer that goes on */
     bool rewrite;     /* frames are small, or their bytes may not be on disk */
 } la_roll;
-/* Seals the good frames into a sealed segment, opens a fresh one, publishes the manifest and
- * installs all of it in `log`. The frames must be durable unless `rewrite`. With `append`
- * held, without `state`. On failure nothing has changed (*touched: the open segment may hold
- * a footer, append no more to it), but for LA_UNKNOWN: the handle is dead. */
+/* Seals the good frames into a sealed segment, opens a fresh one, publishes the
+ * manifest and installs all of it in `log`. The frames must be durable unless
+ * `rewrite`. With `append` held, without `state`. On failure nothing has changed
+ * (*touched: the open segment may hold a footer, append no more to it), but for
+ * LA_UNKNOWN: the handle is dead. */
 LA_MUST_CHECK la_status la_log_roll(la_log *log, const la_roll *roll,
-                                    la_frame_writer *frames, bool *touched, la_error *err);
+                                    la_frame_writer *frames, bool *touched,
+                                    la_error *err);
 /* Rolls the writer's open segment; commits first. With `append` held. */
 LA_MUST_CHECK la_status la_writer_roll(la_log *log, la_error *err);
 /* With the lock file locked: newest manifest, scan of its open segment, roll. */
-LA_MUST_CHECK la_status la_log_recover(la_log *log, la_frame_writer *frames, la_error *err);
+LA_MUST_CHECK la_status la_log_recover(la_log *log, la_frame_writer *frames,
+                                       la_error *err);
 /* LOCK of the log, locked. LA_BUSY: another process has it. */
 LA_MUST_CHECK la_status la_log_lock(la_log *log, int *fd, la_error *err);
 #endif

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tail page: a sequence lock over shared memory.
  *
- *   writer: seq odd -> fields -> seq even          reader: seq even -> fields -> same seq
+ *   writer: seq odd -> fields -> seq even
+ *   reader: seq even -> fields -> same seq
  *
  * Invariants
- *  1. Fields are stored as relaxed atomics between two stores of the sequence, the first
- *     ordered before them by a release fence, the second a release store.
- *  2. A writer that dies between them leaves an odd sequence: readers see no valid page and
- *     fall back to what the frames say. The next writer rebuilds it.
- *  3. Durable fields are stored only after fdatasync returned: they never claim too much, on
- *     whatever state of the page survives.
+ *  1. Fields are stored as relaxed atomics between two stores of the sequence, the
+ *     first ordered before them by a release fence, the second a release store.
+ *  2. A writer that dies between them leaves an odd sequence: readers see no valid page
+ *     and fall back to what the frames say. The next writer rebuilds it.
+ *  3. Durable fields are stored only after fdatasync returned: they never claim too
+ *     much, on whatever state of the page survives.
  */
 #include "log/tail.h"
 
@@ -29,7 +30,8 @@ static const char tail_magic[8] = {'L', 'A', 'M', 'B', 'T', 'A', 'I', 'L'};
 enum { W_MAGIC, W_SEQUENCE, W_UUID, W_EPOCH = 4, W_CRC = 10, W_COUNT };
 enum { TRIES = 1000 };
 
-static_assert(sizeof(la_tail_values) == (W_CRC - W_EPOCH) * 8, "fields fill bytes 32 to 79");
+static_assert(sizeof(la_tail_values) == (W_CRC - W_EPOCH) * 8,
+              "fields fill bytes 32 to 79");
 
 la_status
 la_tail_open(const la_env *env, const char *folder, bool writable, la_tail *tail,
@@ -56,7 +58,8 @@ la_tail_open(const la_env *env, const char *folder, bool writable, la_tail *tail
     }
     size = io->file_size(io->ctx, fd);
     if (size < 0) {
-        status = la_fail_os(err, (int)-size, path, "could not get the size of \"%s\"", path);
+        status =
+            la_fail_os(err, (int)-size, path, "could not get the size of \"%s\"", path);
         goto done;
     }
     if (size < LA_TAIL_BYTES) {
@@ -139,8 +142,8 @@ la_tail_load(const la_tail *tail, const uint8_t uuid[16], la_tail_values *values
         if (atomic_load_explicit(&page[W_SEQUENCE], memory_order_relaxed) != before) {
             continue;
         }
-        if (memcmp(words, tail_magic, 8) != 0 || memcmp(words + W_UUID, uuid, 16) != 0
-            || words[W_CRC] != checksum(words)) {
+        if (memcmp(words, tail_magic, 8) != 0 ||
+            memcmp(words + W_UUID, uuid, 16) != 0 || words[W_CRC] != checksum(words)) {
             return false;
         }
         memcpy(values, words + W_EPOCH, sizeof *values);

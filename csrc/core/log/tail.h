@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tail page: how far the open segment is written and durable, shared by the one writer and
- * its readers through mapped memory. A hint with its own checksum; frames are verified before
- * they are used. Bytes: docs/internals/format/log.md, "Tail page". Private to log/. */
+/* The tail page: how far the open segment is written and durable, shared by the one
+ * writer and its readers through mapped memory. A hint with its own checksum; frames
+ * are verified before they are used. Bytes: docs/internals/format/log.md, "Tail page".
+ * Private to log/. */
 #ifndef LA_LOG_TAIL_H
 #define LA_LOG_TAIL_H
 
@@ -22,8 +23,8 @@ typedef struct la_tail {
 } la_tail;
 
 /* Maps folder/tail. Readers: page stays NULL where there is none yet. */
-LA_MUST_CHECK la_status la_tail_open(const la_env *env, const char *folder, bool writable,
-                                     la_tail *tail, la_error *err);
+LA_MUST_CHECK la_status la_tail_open(const la_env *env, const char *folder,
+                                     bool writable, la_tail *tail, la_error *err);
 void la_tail_close(const la_env *env, la_tail *tail);
 /* One writer at a time (its lock). */
 void la_tail_store(la_tail *tail, const uint8_t uuid[16], const la_tail_values *values);

@@ -2,14 +2,15 @@
 /* The writer's side of a handle: lock, epoch, group commit.
  *
  *   start:   LOCK -> recover -> manifest with epoch + 1 -> tail page -> writer
- *   commit:  first arrival syncs for all that is written, later ones wait for it or the next
+ *   commit:  first arrival syncs for all that is written, later ones wait for it or the
+ *   next
  *
  * Invariants
- *  1. The lock is held as long as the writer lives and dies with the process. It is never
- *     taken from anybody.
+ *  1. The lock is held as long as the writer lives and dies with the process. It is
+ *     never taken from anybody.
  *  2. Rows become visible to snapshots after fdatasync returned, and only then.
- *  3. A failed sync is final: nobody knows what the disk holds, and a second sync would only
- *     say that the pages are clean.
+ *  3. A failed sync is final: nobody knows what the disk holds, and a second sync would
+ *     only say that the pages are clean.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,11 +48,13 @@ la_log_lock(la_log *log, int *fd, la_error *err)
     }
     io->close(io->ctx, opened);
     if (rc == -EAGAIN) {
-        status = la_fail(err, LA_BUSY, "could not write log \"%s\": its writer lock is held",
-                         log->name);
+        status =
+            la_fail(err, LA_BUSY, "could not write log \"%s\": its writer lock is held",
+                    log->name);
         la_error_path(err, path);
-        la_error_hint(err, "another process is writing log \"%s\"; open with mode='r' or wait",
-                      log->name);
+        la_error_hint(
+            err, "another process is writing log \"%s\"; open with mode='r' or wait",
+            log->name);
         if (err != NULL) {
             err->retriable = true;
         }
@@ -133,8 +136,8 @@ load_ids(la_log *log, la_dedupe *set, la_error *err)
         if (status != LA_OK || chunk->rows == 0) {
             break;
         }
-        status = la_dedupe_keys(set, chunk->columns, log->def.dedupe, log->def.dedupe_count,
-                                chunk->rows, err);
+        status = la_dedupe_keys(set, chunk->columns, log->def.dedupe,
+                                log->def.dedupe_count, chunk->rows, err);
         if (status == LA_OK) {
             la_dedupe_add(set, chunk->position, chunk->rows, (uint8_t *)chunk->verdicts,
                           NULL, true);
@@ -200,19 +203,19 @@ la_writer_start(la_log *log, la_error *err)
         la_writer_free(log, w);
         return status;
     }
-    w->epoch = (uint32_t)log->manifest.epoch;
     w->zeroed_to = LA_SEGMENT_HEADER;
+    la_mutex_lock(&log->state);
+    w->epoch = (uint32_t)log->manifest.epoch;
     w->last_ingest_us = log->manifest.last_ingest_us;
     w->max_time = log->durable_max_time;
-    la_mutex_lock(&log->state);
     log->writer = w;
     log->writing = true;
     la_mutex_unlock(&log->state);
     return LA_OK;
 }
 
-/* A frame begins where the tail page says that durable bytes end: its writer may have been
- * told so without the page being on disk. */
+/* A frame begins where the tail page says that durable bytes end: its writer may have
+ * been told so without the page being on disk. */
 static la_status
 is_stale(la_log *log, bool *stale, la_error *err)
 {
@@ -229,8 +232,8 @@ is_stale(la_log *log, bool *stale, la_error *err)
     if (status == LA_OK && log->open != NULL) {
         const la_segment *open = log->open;
 
-        if (la_tail_load(&log->tail, log->uuid, &tail) && tail.segment == open->number
-            && tail.epoch == log->manifest.epoch) {
+        if (la_tail_load(&log->tail, log->uuid, &tail) &&
+            tail.segment == open->number && tail.epoch == log->manifest.epoch) {
             from = tail.durable_len;
         }
         else {
@@ -238,10 +241,11 @@ is_stale(la_log *log, bool *stale, la_error *err)
         }
         size = log->env->io.file_size(log->env->io.ctx, open->fd);
         if (size >= 0 && from + sizeof at <= (uint64_t)size) {
-            status = la_file_read(log->env, open->fd, open->path, at, sizeof at, from, err);
-            *stale = status == LA_OK
-                     && la_frame_read_header(at, open->seed, &header) == NULL
-                     && header.type == LA_FRAME_ROWS;
+            status =
+                la_file_read(log->env, open->fd, open->path, at, sizeof at, from, err);
+            *stale = status == LA_OK &&
+                     la_frame_read_header(at, open->seed, &header) == NULL &&
+                     header.type == LA_FRAME_ROWS;
         }
     }
     la_mutex_unlock(&log->state);
@@ -289,12 +293,13 @@ sync_failed(la_log *log, const la_segment *segment, int os_errno, la_error *err)
     la_error failed = {0};
 
     (void)!la_fail_os(&failed, os_errno, segment->path,
-                      "could not make rows of log \"%s\" durable: sync of \"%s\"", log->name,
-                      segment->path);
+                      "could not make rows of log \"%s\" durable: sync of \"%s\"",
+                      log->name, segment->path);
     failed.status = LA_UNKNOWN;
     failed.retriable = false;
-    la_error_hint(&failed, "the last rows may or may not be on disk: close the store and "
-                           "open it again, the log then tells which are there");
+    la_error_hint(&failed,
+                  "the last rows may or may not be on disk: close the store and "
+                  "open it again, the log then tells which are there");
     la_log_die(log, &failed);
     if (err != NULL) {
         *err = failed;

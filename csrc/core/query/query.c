@@ -30,6 +30,7 @@ struct la_query {
     la_snapshot *snapshot;
     uint64_t target; /* the live fold must reach it */
     bool resolved, done;
+    bool started_over; /* the memory budget was used up by what other queries had loaded */
     la_result result;
     la_buf receipt;
 };
@@ -456,9 +457,12 @@ answer(la_query *query, la_generation *g, la_error *err)
     la_buf key;
     la_buf_init(&key, query->env);
     bool point = la_select_point(spec, g->plan, &key);
+    bool no_rows = spec->limit == 0; /* only the receipt is wanted: read no files */
     sides s = {.query = query, .g = g, .batch = g->base, .speed = g->live.fold};
-    status = la_generation_load(g, spec->since, spec->until, point ? &key : NULL, err);
-    if (status == LA_OK) {
+    if (!no_rows) {
+        status = la_generation_load(g, spec->since, spec->until, point ? &key : NULL, err);
+    }
+    if (status == LA_OK && !no_rows) {
         status = point ? select_point(&s, &key, err) : select_all(&s, err);
     }
     if (status == LA_OK && spec->rollup) {
@@ -536,7 +540,11 @@ step_locked(la_query *query, la_error *err)
             forget_resolution(query);
         }
     }
-    if (status == LA_STALE) { /* its files were swept: published anew meanwhile */
+    bool stale = status == LA_STALE; /* its files were swept: published anew meanwhile */
+    bool crowded = status == LA_BUDGET && query->own == NULL && view->cache == NULL &&
+                   !query->started_over;
+    if (stale || crowded) {
+        query->started_over = query->started_over || crowded;
         forget_resolution(query);
         return LA_MORE;
     }

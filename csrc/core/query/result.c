@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "expr/program.h"
-#include "fold/exact.h"
+#include "base/rational.h"
 
 /* --------------------------------------------------------------------- where */
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An aggregate is a table of functions. Batch and speed contain no arithmetic: both
+/* What a plan refers to when it names an aggregate; fold/ implements every one, and its
+ * registry, so that plans know aggregates without knowing arithmetic.
+ *
+ * An aggregate is a table of functions. Batch and speed contain no arithmetic: both
  * drive fold/fold.h, which drives these. States of one aggregate stand in one array,
  * `size` bytes each; a state may own heap memory (fini frees it), counted by the
  * context. A state may be moved in memory, and all-zero bytes are nothing special: init
  * makes it. */
-#ifndef LA_FOLD_AGG_H
-#define LA_FOLD_AGG_H
+#ifndef LA_EXPR_AGG_H
+#define LA_EXPR_AGG_H
 
 #include "expr/program.h"
 
