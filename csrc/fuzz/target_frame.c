@@ -95,6 +95,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0) {
         return 0;
     }
+    fuzz_schema();
     fuzz_begin();
     uint8_t *bytes = malloc(size + LA_FRAME_SLACK);
     memcpy(bytes, data + 1, --size);

@@ -276,11 +276,13 @@ survives_two_crashes(void)
 
 /* -------------------------------------------------------------------- faults */
 
+/* Every stride-th call, another choice with each seed; all of them in a torture run. */
 static void
 survives_failing_calls(sim_scope scope, int os_errno, bool forever, uint64_t stride)
 {
     uint64_t seed = test_seed();
-    for (uint64_t n = 1;; n += stride) {
+    stride = scale() > 1 ? 1 : stride;
+    for (uint64_t n = 1 + seed % stride;; n += stride) {
         sim *s = sim_new(seed + n);
         acked done;
         sim_short_transfers(s, n % 2 == 0);
@@ -314,8 +316,8 @@ survives_each_failing_change(void)
 static void
 survives_each_failing_call(void)
 {
-    survives_failing_calls(SIM_CALLS, EIO, false, 1);
-    survives_failing_calls(SIM_CALLS, EIO, true, 3);
+    survives_failing_calls(SIM_CALLS, EIO, false, 3);
+    survives_failing_calls(SIM_CALLS, EIO, true, 11);
 }
 
 static void

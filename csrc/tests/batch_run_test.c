@@ -4,6 +4,7 @@
  * its cutoff alone. */
 #include <inttypes.h>
 
+#include "base/file.h"
 #include "shop.h"
 #include "sim_env.h"
 #include "test.h"
@@ -570,6 +571,119 @@ readers_outlive_sweeps(void)
     sim_free(disk);
 }
 
+/* ------------------------------------------------------------- what must not be */
+
+static void
+empty_folder(const la_env *env, const char *folder)
+{
+    char *names = file_names(env, folder);
+    for (char *line = strtok(names, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        char path[200];
+        snprintf(path, sizeof path, "%s/%s", folder, line);
+        CHECK_EQ(env->io.unlink(env->io.ctx, path), 0);
+    }
+    free(names);
+}
+
+static void
+copy_folder(sim *from, sim *to, const char *folder)
+{
+    la_error err;
+    char *names = file_names(sim_env(from), folder), *rest = NULL;
+    for (char *line = strtok_r(names, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        char path[200];
+        size_t size;
+        snprintf(path, sizeof path, "%s/%s", folder, line);
+        const uint8_t *data = sim_content(from, path, &size);
+        CHECK_OK(la_file_publish(sim_env(to), folder, line, data, size, &err), &err);
+    }
+    free(names);
+}
+
+/* A log that was put back to an older state: rows that a version counts are gone. */
+static void
+a_log_that_lost_rows_is_noticed(void)
+{
+    static const char *const folders[] = {"manifest", "segments", "pages", "quarantine"};
+    sim *disk = sim_new(15), *old;
+    shop s;
+    la_error err;
+    answer a;
+    shop_open(&s, sim_env(disk), PATH);
+    shop_define(&s, "totals", SHOP_TOTALS);
+    shop_append(&s, 50);
+    shop_close(&s);
+    old = sim_clone(disk);
+    shop_open(&s, sim_env(disk), PATH);
+    shop_append(&s, 50);
+    shop_run(&s, (la_batch_options){.cutoff = LA_NO_POSITION, .publish = true});
+    shop_ask(shop_view(&s, "totals"), "{}", &a);
+    shop_close(&s);
+    CHECK_EQ(sim_env(disk)->io.unlink(sim_env(disk)->io.ctx, PATH "/logs/orders/tail"), 0);
+    for (size_t i = 0; i < 4; i++) {
+        char folder[100];
+        snprintf(folder, sizeof folder, PATH "/logs/orders/%s", folders[i]);
+        empty_folder(sim_env(disk), folder);
+        copy_folder(old, disk, folder);
+    }
+    shop_open(&s, sim_env(disk), PATH);
+    CHECK_EQ(s.rows, 50);
+    la_view *view = shop_view(&s, "totals");
+    answer b;
+    CHECK_STATUS(shop_ask_try(view, "{}", &b, &err), LA_DAMAGED, &err);
+    CHECK(strstr(err.message, "lost rows") != NULL);
+    shop_ask(view, "{\"version\":1}", &b); /* what was said then was said */
+    CHECK_STR(b.rows, a.rows);
+    answer_free(&b);
+    shop_check(&s, view, SHOP_TOTALS, "{\"as_of\":50}");
+    la_batch_options options = {.cutoff = LA_NO_POSITION, .publish = true};
+    CHECK_STATUS(shop_run_try(&s, &options, &err), LA_DAMAGED, &err);
+    options.publish = false; /* the way to accept it */
+    shop_run(&s, options);
+    CHECK_OK(la_view_rollback(view, 2, &err), &err);
+    CHECK_EQ(shop_check(&s, view, SHOP_TOTALS, "{}"), 50);
+    answer_free(&a);
+    shop_close(&s);
+    sim_free(old);
+    sim_free(disk);
+}
+
+/* A version of a program whose aggregates meant something else. */
+static void
+states_of_another_meaning_are_not_read(void)
+{
+    sim *disk = sim_new(16);
+    shop s;
+    la_error err;
+    answer a;
+    la_catalogue *newest, *draft;
+    shop_open(&s, sim_env(disk), PATH);
+    la_view *view = shop_define(&s, "totals", SHOP_TOTALS);
+    shop_append(&s, 50);
+    shop_run(&s, (la_batch_options){.cutoff = 30, .publish = true});
+    CHECK_OK(la_store_publish_lock(s.store, &err), &err);
+    CHECK_OK(la_store_catalogue(s.store, &newest, &err), &err);
+    CHECK_OK(la_catalogue_copy(newest, &draft, &err), &err);
+    la_view_entry *entry = la_catalogue_view(draft, "totals");
+    entry->versions[0].fingerprint[0] ^= 1;
+    memcpy(entry->fingerprint, entry->versions[0].fingerprint, 32);
+    CHECK_OK(la_store_publish(s.store, draft, &err), &err);
+    la_catalogue_release(newest);
+    la_store_publish_unlock(s.store);
+    shop_close(&s);
+    shop_open(&s, sim_env(disk), PATH);
+    view = shop_view(&s, "totals");
+    CHECK_STATUS(shop_ask_try(view, "{}", &a, &err), LA_CONFLICT, &err);
+    const char *report = shop_run(&s, (la_batch_options){.cutoff = LA_NO_POSITION,
+                                                         .incremental = true,
+                                                         .publish = true});
+    CHECK_EQ(shop_report(report, 0, "incremental"), 0);
+    CHECK_EQ(shop_check(&s, view, SHOP_TOTALS, "{}"), 50);
+    shop_close(&s);
+    sim_free(disk);
+}
+
 int
 main(void)
 {
@@ -589,5 +703,7 @@ main(void)
     RUN(a_removed_lock_file_fences_its_holder);
     RUN(an_abandoned_run_leaves_nothing);
     RUN(readers_outlive_sweeps);
+    RUN(a_log_that_lost_rows_is_noticed);
+    RUN(states_of_another_meaning_are_not_read);
     return test_end();
 }

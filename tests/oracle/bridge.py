@@ -195,7 +195,8 @@ def assert_same(answer: la.Answer, want: Answer) -> None:
     assert {f.name: f.type for f in answer.fields} == want.types
     for name, values in want.columns.items():
         got = [bits(v) for v in column(answer, name, want.types[name])]
-        assert got == [bits(v) for v in values], name
+        expected = [bits(v) for v in values]
+        assert got == expected, f"{name}: {got} is not {expected}"
     receipt = answer.receipt
     assert receipt.position == want.position
     assert row_counts(receipt) == dict(+want.counts)

@@ -334,8 +334,11 @@ def logic(op: str, a: bool | None, b: bool | None) -> bool | None:
 
 
 def first_known(row: Row, a: Expr, b: Expr, kind: str) -> Value:
-    value, other = a.run(row), b.run(row)
-    return widen(other, b.type, kind) if value is None else widen(value, a.type, kind)
+    """b, and so what fails in it, counts only where a is null."""
+    value = a.run(row)
+    if value is not None:
+        return widen(value, a.type, kind)
+    return widen(b.run(row), b.type, kind)
 
 
 def choose(row: Row, condition: Expr, yes: Expr, no: Expr, kind: str) -> Value:

@@ -82,10 +82,30 @@ la_gather_fini(la_gather *g)
     memset(g, 0, sizeof *g);
 }
 
+/* Texts of the quarantined ones among rows [from, from + rows). */
+static uint64_t
+quarantine_bytes(const la_decoded *d, uint32_t from, uint32_t rows)
+{
+    uint32_t before = 0, bad = 0;
+
+    if (d->raw.type == LA_T_NULL || d->verdicts == NULL) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < from + rows; i++) {
+        uint32_t one = d->verdicts[i] == LA_V_QUARANTINED;
+
+        before += i < from ? one : 0;
+        bad += i < from ? 0 : one;
+    }
+    return (uint64_t)(d->raw.offsets[before + bad] - d->raw.offsets[before]) +
+           (d->reasons.offsets[before + bad] - d->reasons.offsets[before]);
+}
+
 static uint64_t
 plain_bytes(const la_gather *g, const la_decoded *d, uint32_t from, uint32_t rows)
 {
-    uint64_t bytes = (uint64_t)g->row_bytes * rows;
+    uint64_t bytes =
+        (uint64_t)g->row_bytes * rows + quarantine_bytes(d, from, rows);
 
     for (uint32_t c = 0; c < g->column_count; c++) {
         const uint32_t *offsets = d->columns[c].offsets;
