@@ -157,13 +157,16 @@ budgets_are_kept(void)
     sim_free(disk);
 }
 
+/* Rows fail at the end of the first range and at the start of the second: the second thread
+ * finds its own first. */
 static void
 the_first_failing_row_stops_a_run(void)
 {
+#define PER_20(from) "[\"floordiv\",[\"sub\",[\"col\",\"id\"],[\"lit\",\"i64\"," #from "]],[\"lit\",\"i64\",20]]"
     static const char plan[] =
         "{\"v\":1,\"logs\":[\"orders\"],\"by\":[],\"aggs\":[{\"name\":\"m\",\"fn\":\"max\","
-        "\"arg\":[\"floordiv\",[\"col\",\"big\"],[\"col\",\"qty\"]],\"filter\":null}],"
-        "\"on_error\":\"stop\"}";
+        "\"arg\":[\"floordiv\",[\"floordiv\",[\"col\",\"big\"]," PER_20(19980) "]," PER_20(20000)
+        "],\"filter\":null}],\"on_error\":\"stop\"}";
     sim *disk = sim_new(3);
     shop s;
     la_error err, found;
@@ -174,6 +177,7 @@ the_first_failing_row_stops_a_run(void)
         shop_append(&s, 20000);
     }
     CHECK_STATUS(shop_ask_try(view, "{}", &a, &found), LA_EVALUATION, &found);
+    CHECK(found.position >= 19980 && found.position < 20000);
     for (uint32_t threads = 1; threads <= 4; threads++) {
         la_batch_options options = {.cutoff = LA_NO_POSITION, .threads = threads,
                                     .publish = true};
@@ -272,6 +276,9 @@ deltas_are_merged_in_time(void)
         check_all(&s);
     }
     CHECK(compacted && grew);
+    shop_append(&s, 700); /* more than a quarter: at once */
+    CHECK_EQ(shop_report(shop_run(&s, options), 0, "deltas"), 0);
+    check_all(&s);
     shop_close(&s);
     sim_free(disk);
 }
@@ -376,6 +383,7 @@ a_new_definition_is_a_candidate(void)
     CHECK_STATUS(la_view_define(s.store, "v", SHOP_DAILY, false, &same, &err), LA_CONFLICT,
                  &err);
     CHECK(strstr(err.message, "$.") != NULL);
+    shop_check(&s, view, SHOP_TOTALS, "{}");
     /* Never published: redefined at once. */
     CHECK_OK(la_view_define(s.store, "v", SHOP_DAILY, true, &same, &err), &err);
     CHECK(view == same);
@@ -394,6 +402,10 @@ a_new_definition_is_a_candidate(void)
     CHECK_EQ(shop_report(report, 0, "incremental"), 0);
     shop_check(&s, view, SHOP_HOURLY, "{}");
     shop_check(&s, view, SHOP_HOURLY, "{\"as_of\":100}");
+    CHECK_OK(la_view_define(s.store, "v", SHOP_TOTALS, true, &same, &err), &err);
+    shop_check(&s, view, SHOP_HOURLY, "{}");
+    shop_run(&s, (la_batch_options){.cutoff = 250, .incremental = true, .publish = true});
+    shop_check(&s, view, SHOP_TOTALS, "{}");
     CHECK_OK(la_view_rollback(view, 1, &err), &err);
     shop_check(&s, view, SHOP_DAILY, "{}");
     CHECK(strcmp(la_view_plan(view), candidate) != 0);
@@ -565,10 +577,85 @@ readers_outlive_sweeps(void)
     CHECK_EQ(shop_check(&reader, view, SHOP_HOURLY, "{}"), 1800);
     CHECK_STATUS(la_query_step(slow, &err), LA_NOT_FOUND, &err);
     la_query_close(slow);
-    CHECK_OK(verify_try(reader.store, NULL, &err), &err);
+    la_verify *verify; /* it goes on with a catalogue whose versions leave one by one */
+    uint64_t done, total;
+    CHECK_OK(la_verify_open(reader.store, &verify, &err), &err);
+    for (int i = 0; i < 10; i++) {
+        shop_append(&s, 30);
+        shop_run(&s, (la_batch_options){.cutoff = LA_NO_POSITION, .publish = true});
+        CHECK_STATUS(la_verify_step(verify, &done, &total, &err), LA_MORE, &err);
+    }
+    la_status status;
+    while ((status = la_verify_step(verify, &done, &total, &err)) == LA_MORE) {
+    }
+    CHECK_OK(status, &err);
+    la_verify_close(verify);
     la_store_close(reader.store);
     shop_close(&s);
     sim_free(disk);
+}
+
+/* The world moves between two calls of a reader: `hook` runs when a file of a view whose name
+ * ends in `hook_suffix` is about to be opened. */
+static int (*real_open)(void *ctx, const char *path, int flags, int mode);
+static const char *hook_suffix;
+static shop *hook_shop;
+
+static int
+hooked_open(void *ctx, const char *path, int flags, int mode)
+{
+    size_t size = strlen(path), n = hook_suffix == NULL ? 0 : strlen(hook_suffix);
+    if (hook_suffix != NULL && strstr(path, "/views/") != NULL && size > n &&
+        strcmp(path + size - n, hook_suffix) == 0) {
+        hook_suffix = NULL;
+        for (int i = 0; i < 10; i++) {
+            shop_append(hook_shop, 30);
+            shop_run(hook_shop, (la_batch_options){.cutoff = LA_NO_POSITION,
+                                                   .publish = true});
+        }
+    }
+    return real_open(ctx, path, flags, mode);
+}
+
+static void
+a_sweep_between_two_calls_starts_a_query_anew(void)
+{
+    static const char *const suffixes[] = {".version", ".groups"};
+    for (size_t i = 0; i < 2; i++) {
+        for (int past = 0; past < 3; past++) {
+            sim *disk = sim_new(17);
+            shop s, reader = {0};
+            la_error err;
+            answer a;
+            shop_open(&s, sim_env(disk), PATH);
+            define_all(&s);
+            shop_append(&s, 500);
+            shop_run(&s, (la_batch_options){.cutoff = 400, .publish = true});
+            la_env hooked = *sim_env(disk);
+            real_open = hooked.io.open;
+            hooked.io.open = hooked_open;
+            reader.env = &hooked;
+            CHECK_OK(la_store_open(&hooked, PATH, LA_MODE_READ, &reader.store, &err), &err);
+            CHECK_OK(la_log_open(reader.store, "orders", NULL, &reader.orders, &err), &err);
+            la_view *view = shop_view(&reader, "hourly");
+            hook_shop = &s;
+            hook_suffix = suffixes[i];
+            if (past == 0) {
+                CHECK_EQ(shop_check(&reader, view, SHOP_HOURLY, "{}"), 800);
+            }
+            else if (past == 1) {
+                CHECK_EQ(shop_check(&reader, view, SHOP_HOURLY, "{\"as_of\":450}"), 450);
+            }
+            else {
+                CHECK_STATUS(shop_ask_try(view, "{\"version\":1}", &a, &err), LA_NOT_FOUND,
+                             &err);
+            }
+            CHECK(hook_suffix == NULL);
+            la_store_close(reader.store);
+            shop_close(&s);
+            sim_free(disk);
+        }
+    }
 }
 
 /* ------------------------------------------------------------- what must not be */
@@ -703,6 +790,7 @@ main(void)
     RUN(a_removed_lock_file_fences_its_holder);
     RUN(an_abandoned_run_leaves_nothing);
     RUN(readers_outlive_sweeps);
+    RUN(a_sweep_between_two_calls_starts_a_query_anew);
     RUN(a_log_that_lost_rows_is_noticed);
     RUN(states_of_another_meaning_are_not_read);
     return test_end();

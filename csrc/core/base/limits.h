@@ -26,9 +26,10 @@
 #define LA_AGGREGATES_MAX 256u
 /* Nesting of JSON read from outside. */
 #define LA_DEPTH_MAX 64u
-/* Nesting of an expression: its JSON stands in a plan (3 deep), that in a catalogue (5 more), and a
- * list of literals may stand in it (2); what is accepted must be readable from there. */
-#define LA_EXPR_DEPTH_MAX (LA_DEPTH_MAX - 14u)
+/* Nesting of an expression: its JSON stands in a plan (3 deep), that in a catalogue (5
+ * more), and a list of literals may stand in it (1). What is accepted must be readable
+ * from there. */
+#define LA_EXPR_DEPTH_MAX (LA_DEPTH_MAX - 10u)
 /* Bytes of JSON read or written at once: nodes take about ten times that in memory. */
 #define LA_JSON_BYTES_MAX (64u << 20)
 /* Numbered documents (manifest, catalogue) that are kept behind the newest. */

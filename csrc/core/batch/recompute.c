@@ -48,17 +48,16 @@ struct la_recompute {
 
 /* ------------------------------------------------------------------- threads */
 
-/* The next range that can still matter; false when there is none. After a failing row only
- * ranges before it matter: one of them may fail at a lower position. */
+/* The next range; false when there is none, or none that matters. Ranges are taken in order: a
+ * row that fails at a lower position than one found can only be in a range taken already, and
+ * those are gone through. */
 static bool
 take_range(la_recompute *r, uint64_t *from, uint64_t *to)
 {
     la_mutex_lock(&r->mutex);
-    bool taken = false;
-    while (!taken && r->next_range < r->range_count) {
+    bool taken = r->status == LA_OK && r->next_range < r->range_count;
+    if (taken) {
         uint32_t i = r->next_range++;
-        taken = r->status == LA_OK || (r->status == LA_EVALUATION &&
-                                       r->bounds[i] < r->error.position);
         *from = r->bounds[i];
         *to = r->bounds[i + 1];
     }
