@@ -34,19 +34,22 @@ TEXTS = SOURCES | {
 # spelled in pieces, so that this file passes its own check
 PLACES = ["/ho" + r"me/\w", "/Us" + r"ers/\w", "/ro" + r"ot/\w", "/wo" + r"rk/\w"]
 MACHINE_PATH = re.compile(r"(?<![\w.:/])(?:" + "|".join(PLACES) + ")")
-BUILT = {".venv", "build", "dist"}  # made here, never committed
+BUILT = {".venv", "build", "dist", "__pycache__"}  # made here, never committed
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 
 
 def files() -> list[Path]:
-    """Files git knows or would add: nothing that is ignored."""
+    """Files git knows or would add; every file where there is no git."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    found = {ROOT / name for name in done.stdout.split("\0") if name}
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    known = {ROOT / name for name in done.stdout.split("\0") if name}
+    found = known if done.returncode == 0 else set(ROOT.rglob("*"))
     return sorted(
         path
         for path in found
-        if path.is_file() and path.relative_to(ROOT).parts[0] not in BUILT
+        if path.is_file() and BUILT.isdisjoint(path.relative_to(ROOT).parts)
     )
 
 

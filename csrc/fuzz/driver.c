@@ -33,7 +33,8 @@ typedef struct input {
 
 static input pool[POOL_MAX];
 static size_t pool_count;
-static uint8_t edges[EDGES], seen[EDGES]; /* counts of this input; bits of classes so far */
+static uint8_t edges[EDGES],
+    seen[EDGES]; /* counts of this input; bits of classes so far */
 static uint64_t operands[OPERANDS];
 static uint32_t operand_count;
 static bool watching;
@@ -69,11 +70,11 @@ compared(uint64_t a, uint64_t b)
     }
 }
 
-#define CMP(name, type)                                                                  \
-    void __sanitizer_cov_trace_##name(type a, type b);                                   \
-    NO_COVERAGE void __sanitizer_cov_trace_##name(type a, type b)                        \
-    {                                                                                    \
-        compared(a, b);                                                                  \
+#define CMP(name, type)                                                                \
+    void __sanitizer_cov_trace_##name(type a, type b);                                 \
+    NO_COVERAGE void __sanitizer_cov_trace_##name(type a, type b)                      \
+    {                                                                                  \
+        compared(a, b);                                                                \
     }
 CMP(cmp1, uint8_t)
 CMP(cmp2, uint16_t)
@@ -139,7 +140,8 @@ save(const char *what)
     for (size_t i = 0; i < now.size; i++) {
         h = (h ^ now.data[i]) * 1099511628211u;
     }
-    snprintf(path, sizeof path, "%s/%s-%016llx", out_folder, what, (unsigned long long)h);
+    snprintf(path, sizeof path, "%s/%s-%016llx", out_folder, what,
+             (unsigned long long)h);
     FILE *f = fopen(path, "wb");
     if (f != NULL) {
         fwrite(now.data, 1, now.size, f);
@@ -240,9 +242,11 @@ below(uint64_t limit)
 static uint64_t
 interesting(void)
 {
-    static const uint64_t known[] = {0, 1, 7, 8, 63, 64, 127, 128, 255, 256, 1023, 1024, 1025,
-                                     32767, 32768, 65535, 65536, INT32_MAX, 1ull << 31,
-                                     UINT32_MAX, 1ull << 32, INT64_MAX, 1ull << 63, UINT64_MAX};
+    static const uint64_t known[] = {
+        0,          1,          7,          8,         63,         64,
+        127,        128,        255,        256,       1023,       1024,
+        1025,       32767,      32768,      65535,     65536,      INT32_MAX,
+        1ull << 31, UINT32_MAX, 1ull << 32, INT64_MAX, 1ull << 63, UINT64_MAX};
     uint32_t have = operand_count < OPERANDS ? operand_count : OPERANDS;
     uint64_t value = have > 0 && below(2) ? operands[below(have)] : known[below(24)];
     return value + (below(4) == 0 ? below(5) - 2 : 0);
@@ -292,7 +296,8 @@ mutate(uint8_t *data, size_t size)
     case 6: /* as text */
     {
         char text[24];
-        n = (size_t)snprintf(text, sizeof text, below(2) ? "%lld" : "%llu", (long long)value);
+        n = (size_t)snprintf(text, sizeof text, below(2) ? "%lld" : "%llu",
+                             (long long)value);
         n = make_room(data, size, at, n);
         memcpy(data + at, text, n);
         return size + n;
@@ -372,8 +377,9 @@ main(int argc, char **argv)
     for (uint32_t i = 0; i < EDGES; i++) {
         covered += seen[i] != 0;
     }
-    printf("%llu inputs, %llu mutated, %u edges, pool %zu\n", (unsigned long long)replayed,
-           (unsigned long long)(executions - replayed), covered, pool_count);
+    printf("%llu inputs, %llu mutated, %u edges, pool %zu\n",
+           (unsigned long long)replayed, (unsigned long long)(executions - replayed),
+           covered, pool_count);
     for (size_t i = 0; i < pool_count; i++) {
         free(pool[i].data);
     }

@@ -19,13 +19,14 @@ raw_hash(const la_frame_view *view)
         const char *heap;
         la_piece piece;
 
-        if (la_frame_piece(fuzz_env(), view, c, column.type, view->header.rows, &piece, NULL)
-            != LA_OK) {
+        if (la_frame_piece(fuzz_env(), view, c, column.type, view->header.rows, &piece,
+                           NULL) != LA_OK) {
             break;
         }
         bool text = column.type == LA_T_STR || column.type == LA_T_BYTES;
         uint32_t rows = view->header.rows;
-        if (text && la_piece_decode_text(&piece, 0, rows, values, valid, &heap, NULL) == LA_OK) {
+        if (text && la_piece_decode_text(&piece, 0, rows, values, valid, &heap, NULL) ==
+                        LA_OK) {
             column.data = heap;
             column.offsets = values;
             for (uint32_t i = 0; i < rows; i++) {
@@ -46,8 +47,8 @@ raw_hash(const la_frame_view *view)
 }
 
 size_t
-fuzz_repair_frames(uint8_t *bytes, size_t size, uint8_t flags, uint32_t seed, uint32_t epoch,
-                   uint64_t *position)
+fuzz_repair_frames(uint8_t *bytes, size_t size, uint8_t flags, uint32_t seed,
+                   uint32_t epoch, uint64_t *position)
 {
     size_t at = 0;
     while (size - at >= LA_FRAME_HEADER + LA_FRAME_TRAILER + 8) {
@@ -68,8 +69,9 @@ fuzz_repair_frames(uint8_t *bytes, size_t size, uint8_t flags, uint32_t seed, ui
         la_store_u32(h + LA_FRAME_HEADER + payload, payload);
         la_store_u32(h + LA_FRAME_HEADER + payload + 4, ~LA_FRAME_MAGIC);
         la_store_u32(h + 4, la_crc32c(seed, h + 8, LA_FRAME_HEADER - 8));
-        if ((flags & FUZZ_FRAME_RAW_HASH) && la_frame_read_header(h, seed, &header) == NULL
-            && la_frame_open(h, &header, "", 0, &view, NULL) == LA_OK) {
+        if ((flags & FUZZ_FRAME_RAW_HASH) &&
+            la_frame_read_header(h, seed, &header) == NULL &&
+            la_frame_open(h, &header, "", 0, &view, NULL) == LA_OK) {
             la_store_u64(h + 48, raw_hash(&view));
             la_store_u32(h + 4, la_crc32c(seed, h + 8, LA_FRAME_HEADER - 8));
         }

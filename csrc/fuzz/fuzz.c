@@ -19,7 +19,8 @@ counted_realloc(void *ctx, void *p, size_t old_size, size_t new_size)
     size_t *at = p == NULL ? NULL : (size_t *)p - 2;
 
     (void)ctx;
-    FUZZ_CHECK((at == NULL) == (old_size == 0 || p == NULL) && (at == NULL || *at == old_size));
+    FUZZ_CHECK((at == NULL) == (old_size == 0 || p == NULL) &&
+               (at == NULL || *at == old_size));
     if (new_size == 0) {
         in_use -= old_size;
         free(at);
@@ -182,9 +183,9 @@ fuzz_put_document(la_buf *to, la_doc_kind kind, uint64_t number, const void *bod
 #define FIELD(name, type) "{\"name\":\"" name "\",\"type\":\"" type "\"},"
 const char *const fuzz_spec =
     "{\"fields\":[" FIELD("b", "bool") FIELD("i", "i32?") FIELD("l", "i64")
-    FIELD("u", "u64?") FIELD("f", "f32") FIELD("d", "f64?") FIELD("ts", "time[us]")
-    FIELD("day", "date?") FIELD("m", "decimal(2)") FIELD("c", "cat") FIELD("s", "str?")
-    "{\"name\":\"raw\",\"type\":\"bytes?\"}],\"time\":\"ts\"}";
+        FIELD("u", "u64?") FIELD("f", "f32") FIELD("d", "f64?") FIELD("ts", "time[us]")
+            FIELD("day", "date?") FIELD("m", "decimal(2)") FIELD("c", "cat") FIELD(
+                "s", "str?") "{\"name\":\"raw\",\"type\":\"bytes?\"}],\"time\":\"ts\"}";
 
 enum { B, I, L, U, F, D, TS, DAY, M, C, S, RAW, COLUMNS };
 
@@ -203,8 +204,8 @@ fuzz_schema(void)
     for (int i = 0; schema == NULL && i < COLUMNS; i++) {
         fields[i] = (la_field){names[i], types[i], i == M ? 2 : 0, nullable[i] == '1'};
     }
-    if (schema == NULL
-        && la_schema_new(la_env_system(), fields, COLUMNS, &schema, NULL) != LA_OK) {
+    if (schema == NULL &&
+        la_schema_new(la_env_system(), fields, COLUMNS, &schema, NULL) != LA_OK) {
         abort();
     }
     return schema;
@@ -227,12 +228,15 @@ fuzz_source(void)
     return &source;
 }
 
-static const int64_t hard_ints[] = {0,         1,         -1,        7,         INT32_MAX,
-                                    INT32_MIN, INT64_MAX, INT64_MIN, INT64_MAX, -99};
-static const double hard_floats[] = {0.0,   -0.0,   1.5, -1e300, __builtin_inf(),
-                                     -2.25, 5e-324, 1e19, -__builtin_inf(), __builtin_nan("")};
-static const char *const hard_texts[] = {"", "a", "9.99", "2026-11-21", "\xc3\xa9", "true",
-                                         "1e400", "-9223372036854775808", "nan", "zz"};
+static const int64_t hard_ints[] = {
+    0, 1, -1, 7, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, INT64_MAX, -99};
+static const double hard_floats[] = {
+    0.0,   -0.0,   1.5,  -1e300,           __builtin_inf(),
+    -2.25, 5e-324, 1e19, -__builtin_inf(), __builtin_nan("")};
+static const char *const hard_texts[] = {
+    "",         "a",    "9.99",  "2026-11-21",
+    "\xc3\xa9", "true", "1e400", "-9223372036854775808",
+    "nan",      "zz"};
 #define ROWS 10u
 #define PLANS_MAX 256u
 
@@ -247,7 +251,8 @@ put_cell(la_builder *b, uint32_t c, uint32_t row)
     }
     switch (field->type) {
     case LA_T_F32:
-        return la_builder_float(b, c, (double)(float)hard_floats[(row + c) % ROWS], NULL);
+        return la_builder_float(b, c, (double)(float)hard_floats[(row + c) % ROWS],
+                                NULL);
     case LA_T_F64:
         return la_builder_float(b, c, hard_floats[(row + c) % ROWS], NULL);
     case LA_T_CAT:
@@ -290,8 +295,8 @@ fuzz_chunk(void)
     /* A builder gives cat columns as text; a log's chunks have codes. */
     FUZZ_CHECK(la_dict_new(la_env_system(), &dict, NULL) == LA_OK);
     for (uint32_t i = 0; i < ROWS; i++) {
-        FUZZ_CHECK(la_dict_add(dict, hard_texts[i], strlen(hard_texts[i]), &codes[i], NULL)
-                   == LA_OK);
+        FUZZ_CHECK(la_dict_add(dict, hard_texts[i], strlen(hard_texts[i]), &codes[i],
+                               NULL) == LA_OK);
     }
     chunk->columns[C] = (la_column){.type = LA_T_CAT, .data = codes, .dict = dict};
     chunk->verdicts = verdicts;
@@ -304,8 +309,8 @@ fuzz_plan(const char *json)
 {
     la_plan *plan;
     la_error err;
-    if (la_plan_parse(la_env_system(), json, strlen(json), fuzz_source(), &plan, &err)
-        != LA_OK) {
+    if (la_plan_parse(la_env_system(), json, strlen(json), fuzz_source(), &plan,
+                      &err) != LA_OK) {
         fprintf(stderr, "%s: %s\n", json, err.message);
         abort();
     }
@@ -326,15 +331,15 @@ fuzz_state_plans(uint32_t *count)
         const la_agg_kind *kind = all[i / COLUMNS];
         const char *column = la_schema_field(fuzz_schema(), i % COLUMNS)->name;
 
-        snprintf(arg, sizeof arg, kind->takes_arg ? "[\"col\",\"%s\"]" : "null", column);
+        snprintf(arg, sizeof arg, kind->takes_arg ? "[\"col\",\"%s\"]" : "null",
+                 column);
         snprintf(json, sizeof json,
                  "{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"i\",[\"col\",\"i\"]]],"
                  "\"aggs\":[{\"name\":\"a\",\"fn\":\"%s\",\"arg\":%s}]}",
                  kind->name, arg);
         FUZZ_CHECK(made < PLANS_MAX);
         made += la_plan_parse(la_env_system(), json, strlen(json), fuzz_source(),
-                              &plans[made], NULL)
-                == LA_OK;
+                              &plans[made], NULL) == LA_OK;
     }
     done = true;
     *count = made;

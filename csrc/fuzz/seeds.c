@@ -19,7 +19,8 @@ save(const char *target, const char *name)
     char path[200];
     snprintf(path, sizeof path, "fuzz/corpus/%s/%s", target, name);
     FILE *f = fopen(path, "wb");
-    FUZZ_CHECK(f != NULL && !out.failed && fwrite(out.data, 1, out.size, f) == out.size);
+    FUZZ_CHECK(f != NULL && !out.failed &&
+               fwrite(out.data, 1, out.size, f) == out.size);
     fclose(f);
     la_buf_clear(&out);
 }
@@ -52,13 +53,14 @@ pieces(void)
     uint32_t code;
 
     FUZZ_CHECK(la_codec_new(fuzz_env(), &codec, NULL) == LA_OK);
-    FUZZ_CHECK(la_dict_new(la_env_system(), &dict, NULL) == LA_OK
-               && la_dict_add(dict, "x", 1, &code, NULL) == LA_OK);
+    FUZZ_CHECK(la_dict_new(la_env_system(), &dict, NULL) == LA_OK &&
+               la_dict_add(dict, "x", 1, &code, NULL) == LA_OK);
     for (int type = LA_T_BOOL; type < LA_T_JSON; type++) {
         for (int shape = 0; shape < 5; shape++) {
             uint32_t rows = shape == 4 ? 1200 : 90, size = 0;
             for (uint32_t i = 0; i < rows; i++) {
-                uint64_t r = (state = state * 6364136223846793005u + 1442695040888963407u) >> 33;
+                uint64_t r =
+                    (state = state * 6364136223846793005u + 1442695040888963407u) >> 33;
                 uint64_t x = shape == 0   ? 5
                              : shape == 1 ? r % 1000
                              : shape == 2 ? i * 10 + (i % 40 == 7 ? 1000000 : 0)
@@ -68,30 +70,44 @@ pieces(void)
                 float f = (float)d;
                 valid[i] = !(shape % 2 == 1 && r % 9 == 0);
                 switch (type) {
-                case LA_T_BOOL: ((uint8_t *)values)[i] = (uint8_t)(shape != 0 && r % 2); break;
-                case LA_T_I32: case LA_T_DATE: ((uint32_t *)values)[i] = (uint32_t)x; break;
-                case LA_T_CAT: ((uint32_t *)values)[i] = (uint32_t)(x % 50); break;
-                case LA_T_F32: memcpy((float *)values + i, &f, 4); break;
-                case LA_T_F64: memcpy(&values[i], &d, 8); break;
-                default: values[i] = x;
+                case LA_T_BOOL:
+                    ((uint8_t *)values)[i] = (uint8_t)(shape != 0 && r % 2);
+                    break;
+                case LA_T_I32:
+                case LA_T_DATE:
+                    ((uint32_t *)values)[i] = (uint32_t)x;
+                    break;
+                case LA_T_CAT:
+                    ((uint32_t *)values)[i] = (uint32_t)(x % 50);
+                    break;
+                case LA_T_F32:
+                    memcpy((float *)values + i, &f, 4);
+                    break;
+                case LA_T_F64:
+                    memcpy(&values[i], &d, 8);
+                    break;
+                default:
+                    values[i] = x;
                 }
                 offsets[i] = size;
                 if (type >= LA_T_STR && valid[i]) {
-                    size += (uint32_t)sprintf(heap + size, "%.7u", (unsigned)(x % 4000000));
+                    size +=
+                        (uint32_t)sprintf(heap + size, "%.7u", (unsigned)(x % 4000000));
                     size -= shape == 3 ? (uint32_t)(r % 8) : 0;
                 }
             }
             offsets[rows] = size;
-            la_column column = {.type = (la_type)type, .data = values, .valid = valid,
+            la_column column = {.type = (la_type)type,
+                                .data = values,
+                                .valid = valid,
                                 .dict = type == LA_T_CAT ? dict : NULL};
             if (type == LA_T_STR || type == LA_T_BYTES) {
                 column.data = heap;
                 column.offsets = offsets;
             }
             FUZZ_CHECK(la_codec_encode(codec, &column, rows,
-                                       shape == 1 ? LA_EFFORT_OPEN : LA_EFFORT_SEALED, &out,
-                                       NULL)
-                       == LA_OK);
+                                       shape == 1 ? LA_EFFORT_OPEN : LA_EFFORT_SEALED,
+                                       &out, NULL) == LA_OK);
             snprintf(name, sizeof name, "%02d-%d", type, shape);
             if (out.size < 4096) {
                 save("piece", name);
@@ -178,10 +194,11 @@ states(void)
         la_buf_u8(&out, (uint8_t)state.size);
         la_buf_put(&out, state.data, state.size);
         la_buf_put(&out, state.data, state.size);
-        snprintf(name, sizeof name, "%s-%s", plans[i]->aggs[0].kind->name,
-                 plans[i]->aggs[0].arg == NULL
-                     ? "none"
-                     : la_schema_field(fuzz_schema(), plans[i]->aggs[0].arg->column)->name);
+        snprintf(
+            name, sizeof name, "%s-%s", plans[i]->aggs[0].kind->name,
+            plans[i]->aggs[0].arg == NULL
+                ? "none"
+                : la_schema_field(fuzz_schema(), plans[i]->aggs[0].arg->column)->name);
         save("state", name);
         la_fold_free(fold);
     }
@@ -194,8 +211,8 @@ frames(void)
 {
     static const uint8_t flags[] = {15, 31, 7, 0};
     static const int64_t ingests[10] = {1, 1, 2, 3, 4, 5, 6, 7, 8, 9};
-    static const uint8_t entry[] = {1, 0, 0, 0, 9, 0, 0, 0, 10, 0, 0, 0, 1, 0, 0, 0, 1, 'q',
-                                    0, 0, 0, 0, 0, 0};
+    static const uint8_t entry[] = {1, 0, 0, 0, 9, 0,   0, 0, 10, 0, 0, 0,
+                                    1, 0, 0, 0, 1, 'q', 0, 0, 0,  0, 0, 0};
     static const uint32_t offsets[] = {0, 3};
     const la_chunk *chunk = fuzz_chunk();
     const la_column text = {.type = LA_T_BYTES, .data = "bad", .offsets = offsets};
@@ -208,9 +225,14 @@ frames(void)
     FUZZ_CHECK(la_frame_writer_init(&writer, fuzz_env(), NULL) == LA_OK);
     for (uint32_t i = 0; i < sizeof flags; i++) {
         la_buf frame;
-        la_frame_rows rows = {.schema = fuzz_schema(), .time_column = 6, .position = 20,
-                              .rows = chunk->rows, .columns = chunk->columns, .ingest_us = 9,
-                              .dict = entry, .dict_size = i % 2 ? sizeof entry : 0};
+        la_frame_rows rows = {.schema = fuzz_schema(),
+                              .time_column = 6,
+                              .position = 20,
+                              .rows = chunk->rows,
+                              .columns = chunk->columns,
+                              .ingest_us = 9,
+                              .dict = entry,
+                              .dict_size = i % 2 ? sizeof entry : 0};
         if (i != 2) {
             rows.verdicts = chunk->verdicts;
             rows.targets = chunk->targets;
@@ -219,8 +241,8 @@ frames(void)
             rows.ingests = ingests;
         }
         la_buf_init(&frame, fuzz_env());
-        FUZZ_CHECK(la_frame_put(&writer, &rows, 0, 1, 0, LA_EFFORT_OPEN, &frame, &info, NULL)
-                   == LA_OK);
+        FUZZ_CHECK(la_frame_put(&writer, &rows, 0, 1, 0, LA_EFFORT_OPEN, &frame, &info,
+                                NULL) == LA_OK);
         la_buf_u8(&out, flags[i]);
         la_buf_put(&out, frame.data, frame.size);
         snprintf(name, sizeof name, "frame-%u", i);

@@ -38,18 +38,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     la_doc_kind kind = size > HEADER ? (la_doc_kind)file[10] : LA_DOC_MANIFEST;
     kind = kind >= LA_DOC_MANIFEST && kind <= LA_DOC_STORE ? kind : LA_DOC_STORE;
     la_buf_init(&read, env);
-    la_status status = la_doc_read(env, "f", kind, data[0] & 4 ? fuzz_uuid : NULL, number,
-                                   NULL, &read, &body, &body_size, &id, NULL);
+    la_status status = la_doc_read(env, "f", kind, data[0] & 4 ? fuzz_uuid : NULL,
+                                   number, NULL, &read, &body, &body_size, &id, NULL);
     if (status == LA_OK) {
         FUZZ_CHECK(id.size == size - 1 && body_size == size - 1 - HEADER);
         FUZZ_CHECK(memcmp(body, file + HEADER, body_size) == 0);
-        FUZZ_CHECK(la_doc_read(env, "f", kind, NULL, number, &id, &read, &body, &body_size,
-                               &other, NULL)
-                   == LA_OK);
+        FUZZ_CHECK(la_doc_read(env, "f", kind, NULL, number, &id, &read, &body,
+                               &body_size, &other, NULL) == LA_OK);
         id.digest[31] ^= 1;
-        FUZZ_CHECK(la_doc_read(env, "f", kind, NULL, number, &id, &read, &body, &body_size,
-                               NULL, NULL)
-                   == LA_DAMAGED);
+        FUZZ_CHECK(la_doc_read(env, "f", kind, NULL, number, &id, &read, &body,
+                               &body_size, NULL, NULL) == LA_DAMAGED);
     }
     else {
         FUZZ_CHECK(status == LA_DAMAGED || status == LA_NEWER);

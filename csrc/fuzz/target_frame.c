@@ -35,8 +35,8 @@ write_again(la_gather *g)
         la_frame_put(&writer, &rows, SEED, 1, 0, LA_EFFORT_SEALED, &out, &info, &err);
     if (status == LA_OK) {
         la_buf_zero(&out, LA_FRAME_SLACK);
-        FUZZ_CHECK(la_frame_read_header(out.data, SEED, &header) == NULL
-                   && la_frame_check(&header, out.data) == NULL);
+        FUZZ_CHECK(la_frame_read_header(out.data, SEED, &header) == NULL &&
+                   la_frame_check(&header, out.data) == NULL);
         FUZZ_CHECK(la_frame_open(out.data, &header, "", 0, &view, NULL) == LA_OK);
         FUZZ_CHECK(la_decoded_init(&d, fuzz_env(), fuzz_schema(), NULL) == LA_OK);
         status = la_decode_frame(&d, fuzz_schema(), &view, &err);
@@ -62,14 +62,15 @@ take(const uint8_t *at, size_t size, la_decoded *d, la_gather *g, uint64_t *posi
     uint32_t quarantined = 0, rows;
     size_t text = 0;
 
-    if (size < LA_FRAME_HEADER || la_frame_read_header(at, SEED, &header) != NULL
-        || la_frame_size(header.payload_size) > size || la_frame_check(&header, at) != NULL
-        || la_frame_open(at, &header, "", 0, &view, NULL) != LA_OK) {
+    if (size < LA_FRAME_HEADER || la_frame_read_header(at, SEED, &header) != NULL ||
+        la_frame_size(header.payload_size) > size ||
+        la_frame_check(&header, at) != NULL ||
+        la_frame_open(at, &header, "", 0, &view, NULL) != LA_OK) {
         return false;
     }
     la_status dict = la_frame_dict(&view, count_entry, &text, NULL);
-    if (la_decode_frame(d, fuzz_schema(), &view, NULL) != LA_OK || dict != LA_OK
-        || header.position != *position || la_gather_dict(g, &view, NULL) != LA_OK) {
+    if (la_decode_frame(d, fuzz_schema(), &view, NULL) != LA_OK || dict != LA_OK ||
+        header.position != *position || la_gather_dict(g, &view, NULL) != LA_OK) {
         return false;
     }
     *position += header.rows;
@@ -78,7 +79,8 @@ take(const uint8_t *at, size_t size, la_decoded *d, la_gather *g, uint64_t *posi
         if (rows == 0) {
             return false;
         }
-        if (la_gather_add(g, d, from, rows, header.ingest_us, &quarantined, NULL) != LA_OK) {
+        if (la_gather_add(g, d, from, rows, header.ingest_us, &quarantined, NULL) !=
+            LA_OK) {
             return false;
         }
     }

@@ -20,13 +20,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (status == LA_OK) {
         la_json_put(&first, a);
         FUZZ_CHECK(!first.failed);
-        FUZZ_CHECK(la_json_parse(&arena, (const char *)first.data, first.size, &b, &err)
-                   == LA_OK);
+        FUZZ_CHECK(la_json_parse(&arena, (const char *)first.data, first.size, &b,
+                                 &err) == LA_OK);
         la_json_put(&second, b);
-        FUZZ_CHECK(first.size == second.size
-                   && memcmp(first.data, second.data, first.size) == 0);
-        FUZZ_CHECK(a->kind == LA_J_OBJECT || a->kind == LA_J_ARRAY
-                   || !la_json_difference(a, b, text, sizeof text));
+        FUZZ_CHECK(first.size == second.size &&
+                   memcmp(first.data, second.data, first.size) == 0);
+        FUZZ_CHECK(a->kind == LA_J_OBJECT || a->kind == LA_J_ARRAY ||
+                   !la_json_difference(a, b, text, sizeof text));
         (void)la_json_get(a, "a");
     }
     else {

@@ -10,7 +10,11 @@
 #include "frames.h"
 #include "log/state.h"
 
-enum { DURABLE = 8, NO_TAIL = 16, READ_ONLY = 32 }; /* and those of fuzz_repair_frames */
+enum {
+    DURABLE = 8,
+    NO_TAIL = 16,
+    READ_ONLY = 32
+}; /* and those of fuzz_repair_frames */
 
 static sim *base;
 static char segment_path[64];
@@ -25,14 +29,14 @@ make_log(void)
     la_log *log;
 
     base = sim_new(1);
-    FUZZ_CHECK(la_log_open_folder(sim_env(base), "/log", "t", LA_MODE_WRITE, fuzz_spec, &log,
-                                  NULL)
-               == LA_OK);
+    FUZZ_CHECK(la_log_open_folder(sim_env(base), "/log", "t", LA_MODE_WRITE, fuzz_spec,
+                                  &log, NULL) == LA_OK);
     la_chunk rows = *fuzz_chunk();
     rows.verdicts = NULL;
     rows.targets = NULL;
     for (int i = 0; i < 2; i++) {
-        FUZZ_CHECK(la_log_append(log, &rows, NULL, NULL, NULL, NULL, &done, NULL) == LA_OK);
+        FUZZ_CHECK(la_log_append(log, &rows, NULL, NULL, NULL, NULL, &done, NULL) ==
+                   LA_OK);
     }
     segment_number = log->open->number;
     seed = log->open->seed;
@@ -55,15 +59,17 @@ put_files(const la_env *env, const uint8_t *bytes, size_t size, uint8_t flags,
     la_tail tail = {0};
     int fd = io->open(io->ctx, segment_path, O_RDWR, 0600);
 
-    FUZZ_CHECK(fd >= 0 && io->pwrite(io->ctx, fd, bytes, size, prefix) == (int64_t)size);
+    FUZZ_CHECK(fd >= 0 &&
+               io->pwrite(io->ctx, fd, bytes, size, prefix) == (int64_t)size);
     io->close(io->ctx, fd);
     if (flags & NO_TAIL) {
         FUZZ_CHECK(io->unlink(io->ctx, "/log/tail") == 0);
     }
     else if (flags & DURABLE) {
         FUZZ_CHECK(la_tail_open(env, "/log", true, &tail, NULL) == LA_OK);
-        la_tail_store(&tail, uuid,
-                      &(la_tail_values){epoch, segment_number, length, end, length, end});
+        la_tail_store(
+            &tail, uuid,
+            &(la_tail_values){epoch, segment_number, length, end, length, end});
         la_tail_close(env, &tail);
     }
 }
@@ -80,7 +86,8 @@ read_all(la_log *log)
 
     status = la_scan_open(log, 0, LA_NO_POSITION, NULL, 0, &scan, NULL);
     if (status == LA_OK) {
-        while ((status = la_scan_next(scan, &chunk, NULL)) == LA_OK && chunk->rows > 0) {
+        while ((status = la_scan_next(scan, &chunk, NULL)) == LA_OK &&
+               chunk->rows > 0) {
             FUZZ_CHECK(chunk->position == seen);
             seen += chunk->rows;
             for (uint32_t c = 0; c < chunk->column_count; c++) {
@@ -99,7 +106,8 @@ read_all(la_log *log)
     }
     la_buf_init(&report, fuzz_env());
     if (la_log_check_open(log, &check, NULL) == LA_OK) {
-        while (la_log_check_step(check, &done, &total, &report, &damages, NULL) == LA_MORE) {
+        while (la_log_check_step(check, &done, &total, &report, &damages, NULL) ==
+               LA_MORE) {
         }
         la_log_check_close(check);
     }
@@ -115,7 +123,8 @@ recover(const la_env *env)
 
     rows.verdicts = NULL;
     rows.targets = NULL;
-    if (la_log_open_folder(env, "/log", "t", LA_MODE_WRITE, NULL, &log, NULL) != LA_OK) {
+    if (la_log_open_folder(env, "/log", "t", LA_MODE_WRITE, NULL, &log, NULL) !=
+        LA_OK) {
         return;
     }
     if (la_log_append(log, &rows, NULL, NULL, NULL, NULL, &done, NULL) == LA_OK) {
@@ -149,7 +158,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     put_files(&env, bytes, size - 1, data[0], prefix + length, end);
     free(bytes);
-    if (la_log_open_folder(&env, "/log", "t", LA_MODE_READ, NULL, &log, NULL) == LA_OK) {
+    if (la_log_open_folder(&env, "/log", "t", LA_MODE_READ, NULL, &log, NULL) ==
+        LA_OK) {
         read_all(log);
         la_log_close(log);
     }

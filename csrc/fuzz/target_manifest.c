@@ -64,8 +64,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                       size - 3, &id);
     const la_env *env = fuzz_file_env(file.data, file.size);
     status = page ? read_page(env, &id, data[1], data[2]) : read_manifest(env);
-    FUZZ_CHECK(status == LA_OK || status == LA_DAMAGED || status == LA_NOMEM
-               || status == LA_NEWER);
+    FUZZ_CHECK(status == LA_OK || status == LA_DAMAGED || status == LA_NOMEM ||
+               status == LA_NEWER);
     la_buf_fini(&file);
     return fuzz_end();
 }

@@ -12,12 +12,13 @@ small_plan(void)
 {
     static la_plan *plan;
     if (plan == NULL) {
-        plan = fuzz_plan("{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"c\",[\"col\",\"c\"]],"
-                         "[\"i\",[\"col\",\"i\"]]],\"window\":{\"kind\":\"tumbling\","
-                         "\"size_us\":3600000000},\"aggs\":["
-                         "{\"name\":\"n\",\"fn\":\"len\"},"
-                         "{\"name\":\"d\",\"fn\":\"sum\",\"arg\":[\"col\",\"d\"]},"
-                         "{\"name\":\"s\",\"fn\":\"max\",\"arg\":[\"col\",\"s\"]}]}");
+        plan =
+            fuzz_plan("{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"c\",[\"col\",\"c\"]],"
+                      "[\"i\",[\"col\",\"i\"]]],\"window\":{\"kind\":\"tumbling\","
+                      "\"size_us\":3600000000},\"aggs\":["
+                      "{\"name\":\"n\",\"fn\":\"len\"},"
+                      "{\"name\":\"d\",\"fn\":\"sum\",\"arg\":[\"col\",\"d\"]},"
+                      "{\"name\":\"s\",\"fn\":\"max\",\"arg\":[\"col\",\"s\"]}]}");
     }
     return plan;
 }
@@ -135,8 +136,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const la_env *env = fuzz_file_env(file.data, file.size);
     FUZZ_CHECK(la_fold_new(plan, FUZZ_MEMORY_MAX, &fold, NULL) == LA_OK);
     la_status status = la_partfile_load(env, "/", &ref, fold, NULL);
-    FUZZ_CHECK(status == LA_OK || status == LA_DAMAGED || status == LA_NEWER
-               || status == LA_NOMEM || status == LA_BUDGET);
+    FUZZ_CHECK(status == LA_OK || status == LA_DAMAGED || status == LA_NEWER ||
+               status == LA_NOMEM || status == LA_BUDGET);
     if (status == LA_OK) {
         FUZZ_CHECK(la_partfile_verify(env, "/", &ref, NULL) == LA_OK);
         if (!(data[0] & 1)) {

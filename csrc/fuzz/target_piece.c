@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A column piece. Its size field is made right; type and rows are taken from the piece itself, so
  * that all types are tried. What opens is decoded block by block, and whole. */
-#include "codec/codec.h"
 #include "chunk/schema.h"
+#include "codec/codec.h"
 #include "fuzz.h"
 
 #define SLACK 64u /* bytes that a piece may look at behind its end */
@@ -20,7 +20,8 @@ decode_values(const la_piece *piece, uint32_t from, uint32_t rows, uint8_t *to,
     }
     for (uint32_t at = 0; at < rows; at += LA_BLOCK_ROWS) {
         uint32_t n = rows - at < LA_BLOCK_ROWS ? rows - at : LA_BLOCK_ROWS;
-        FUZZ_CHECK(la_piece_decode(piece, from + at, n, block, block_valid, NULL) == LA_OK);
+        FUZZ_CHECK(la_piece_decode(piece, from + at, n, block, block_valid, NULL) ==
+                   LA_OK);
         FUZZ_CHECK(memcmp(to + at * width, block, n * width) == 0);
         FUZZ_CHECK(!piece->has_nulls || memcmp(valid + at, block_valid, n) == 0);
         (void)la_piece_block_range(piece, (from + at) / LA_BLOCK_ROWS, &min, &max);
@@ -62,7 +63,8 @@ decode_all(const la_piece *piece)
     else {
         for (uint32_t from = 0; from < piece->rows; from += LA_BLOCK_ROWS) {
             uint32_t rows = piece->rows - from;
-            decode_text(piece, from, rows < LA_BLOCK_ROWS ? rows : LA_BLOCK_ROWS, to, valid);
+            decode_text(piece, from, rows < LA_BLOCK_ROWS ? rows : LA_BLOCK_ROWS, to,
+                        valid);
         }
         decode_text(piece, 0, piece->rows, to, valid);
     }
@@ -87,8 +89,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     la_type type = (la_type)(bytes[1] % LA_T_JSON == 0 ? 1 : bytes[1] % LA_T_JSON);
     bytes[1] = (uint8_t)type;
     uint32_t rows = la_load_u32(bytes + 4);
-    la_status status =
-        la_piece_open(fuzz_env(), bytes, size, type, rows, &piece, NULL);
+    la_status status = la_piece_open(fuzz_env(), bytes, size, type, rows, &piece, NULL);
     if (status == LA_OK) {
         FUZZ_CHECK(rows <= LA_FRAME_ROWS_MAX && piece.null_count <= rows);
         decode_all(&piece);

@@ -14,13 +14,12 @@ check_canonical(const la_plan *plan)
     const la_json *root;
 
     if (la_plan_parse(fuzz_env(), plan->canonical, plan->canonical_size, fuzz_source(),
-                      &again, &err)
-        != LA_OK) {
+                      &again, &err) != LA_OK) {
         fprintf(stderr, "%s\n%s\n", plan->canonical, err.message);
         abort();
     }
-    FUZZ_CHECK(plan->canonical_size == again->canonical_size
-               && memcmp(plan->canonical, again->canonical, plan->canonical_size) == 0);
+    FUZZ_CHECK(plan->canonical_size == again->canonical_size &&
+               memcmp(plan->canonical, again->canonical, plan->canonical_size) == 0);
     FUZZ_CHECK(memcmp(plan->fingerprint, again->fingerprint, 32) == 0);
     la_plan_release(again);
     la_arena_init(&arena, fuzz_env());
@@ -28,8 +27,8 @@ check_canonical(const la_plan *plan)
     la_buf_text(&body, "{\"views\":[{\"versions\":[{\"plan\":");
     la_buf_put(&body, plan->canonical, plan->canonical_size);
     la_buf_text(&body, "}]}]}");
-    FUZZ_CHECK(la_json_parse(&arena, (const char *)body.data, body.size, &root, NULL)
-               == LA_OK);
+    FUZZ_CHECK(la_json_parse(&arena, (const char *)body.data, body.size, &root, NULL) ==
+               LA_OK);
     la_buf_fini(&body);
     la_arena_fini(&arena);
 }
@@ -51,13 +50,13 @@ check_round(const la_fold *fold, la_plan *plan)
         la_buf_clear(&again);
         la_fold_key(fold, g, &key);
         la_fold_encode(fold, g, &states);
-        FUZZ_CHECK(la_fold_add(other, key.data, key.size, states.data, states.size, NULL)
-                   == LA_OK);
+        FUZZ_CHECK(la_fold_add(other, key.data, key.size, states.data, states.size,
+                               NULL) == LA_OK);
         uint32_t at = la_fold_find(other, key.data, key.size);
         FUZZ_CHECK(at != UINT32_MAX && at == g);
         la_fold_encode(other, at, &again);
-        FUZZ_CHECK(again.size == states.size
-                   && memcmp(again.data, states.data, again.size) == 0);
+        FUZZ_CHECK(again.size == states.size &&
+                   memcmp(again.data, states.data, again.size) == 0);
     }
     la_buf_fini(&key);
     la_buf_fini(&states);
@@ -78,12 +77,12 @@ fold_rows(la_plan *plan)
     la_status status = la_fold_chunk(fold, fuzz_chunk(), &err);
     if (status == LA_OK) {
         const la_counts *n = la_fold_counts(fold);
-        FUZZ_CHECK(n->counted + n->filtered + n->failed + n->late + n->duplicate + n->retracted
-                       + n->quarantined + n->erased
-                   == fuzz_chunk()->rows);
+        FUZZ_CHECK(n->counted + n->filtered + n->failed + n->late + n->duplicate +
+                       n->retracted + n->quarantined + n->erased ==
+                   fuzz_chunk()->rows);
         check_round(fold, plan);
-        if (la_fold_finish(fold, NULL, la_fold_group_count(fold), &result, NULL, NULL)
-            == LA_OK) {
+        if (la_fold_finish(fold, NULL, la_fold_group_count(fold), &result, NULL,
+                           NULL) == LA_OK) {
             la_chunk_free(result);
         }
     }
@@ -97,8 +96,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     fuzz_chunk();
     fuzz_begin();
-    if (la_plan_parse(fuzz_env(), (const char *)data, size, fuzz_source(), &plan, NULL)
-        == LA_OK) {
+    if (la_plan_parse(fuzz_env(), (const char *)data, size, fuzz_source(), &plan,
+                      NULL) == LA_OK) {
         check_canonical(plan);
         fold_rows(plan);
         la_plan_release(plan);

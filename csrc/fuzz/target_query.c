@@ -11,15 +11,22 @@
 #define AGG(name, fn, arg) "{\"name\":\"" name "\",\"fn\":\"" fn "\",\"arg\":" arg "}"
 
 static const char *const plans[VIEWS] = {
-    "{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"c\"," COL("c") "],[\"i\"," COL("i") "]],"
-    "\"window\":{\"kind\":\"tumbling\",\"size_us\":3600000000},\"aggs\":["
-    AGG("n", "len", "null") "," AGG("d", "sum", COL("d")) "," AGG("s", "last", COL("s")) "]}",
-    "{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"s\"," COL("s") "],[\"m\"," COL("m") "],[\"d\","
-    COL("d") "],[\"raw\"," COL("raw") "],[\"day\"," COL("day") "],[\"b\"," COL("b") "]],"
-    "\"aggs\":[" AGG("big", "sum", COL("l")) "," AGG("u", "n_unique", COL("c")) "]}",
+    "{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"c\"," COL("c") "],[\"i\"," COL(
+        "i") "]],"
+             "\"window\":{\"kind\":\"tumbling\",\"size_us\":3600000000},\"aggs\":[" AGG(
+                 "n", "len", "null") "," AGG("d", "sum",
+                                             COL("d")) "," AGG("s", "last",
+                                                               COL("s")) "]}",
+    "{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"s\"," COL("s") "],[\"m\"," COL("m") "],[\"d\"," COL("d") "],[\"raw\"," COL(
+        "raw") "],[\"day\"," COL("day") "],[\"b\"," COL("b") "]],"
+                                                             "\"aggs\":[" AGG(
+                                                                 "big", "sum",
+                                                                 COL("l")) "," AGG("u",
+                                                                                   "n_unique",
+                                                                                   COL("c")) "]}",
     "{\"v\":1,\"logs\":[\"orders\"],\"by\":[],\"window\":{\"kind\":\"calendar\",\"unit\":"
-    "\"day\",\"count\":1,\"tz\":\"UTC\"},\"aggs\":[" AGG("mean", "mean", COL("f")) ","
-    AGG("max", "max", COL("ts")) "]}"};
+    "\"day\",\"count\":1,\"tz\":\"UTC\"},\"aggs\":[" AGG(
+        "mean", "mean", COL("f")) "," AGG("max", "max", COL("ts")) "]}"};
 
 static la_store *store;
 static la_view *views[VIEWS];
@@ -27,7 +34,8 @@ static la_view *views[VIEWS];
 static void
 make_store(void)
 {
-    static const la_batch_options options = {.cutoff = 6, .threads = 1, .publish = true};
+    static const la_batch_options options = {
+        .cutoff = 6, .threads = 1, .publish = true};
     const la_env *env = sim_env(sim_new(1));
     la_batch *batch;
     la_appended appended;
@@ -45,7 +53,8 @@ make_store(void)
     }
     for (uint32_t i = 0; i < VIEWS; i++) {
         char name[] = {(char)('a' + i), '\0'};
-        FUZZ_CHECK(la_view_define(store, name, plans[i], false, &views[i], &err) == LA_OK);
+        FUZZ_CHECK(la_view_define(store, name, plans[i], false, &views[i], &err) ==
+                   LA_OK);
     }
     FUZZ_CHECK(la_batch_open(store, NULL, 0, &options, &batch, &err) == LA_OK);
     la_status status;
@@ -74,7 +83,8 @@ ask(la_view *view, const char *spec)
         for (uint32_t c = 0; c < rows->column_count && rows->rows > 0; c++) {
             (void)la_query_overflow(query, c);
             status = la_query_exact(query, c, 0, text, sizeof text, NULL);
-            FUZZ_CHECK(status == LA_OK || status == LA_NOT_FOUND || status == LA_INVALID);
+            FUZZ_CHECK(status == LA_OK || status == LA_NOT_FOUND ||
+                       status == LA_INVALID);
         }
         FUZZ_CHECK(la_query_receipt(query) != NULL);
     }
@@ -110,7 +120,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     (void)fuzz_end();
     int64_t chunks = la_live_count(LA_LIVE_CHUNK);
     ask(view, text);
-    FUZZ_CHECK(la_live_count(LA_LIVE_QUERY) == 0 && la_live_count(LA_LIVE_CHUNK) == chunks);
+    FUZZ_CHECK(la_live_count(LA_LIVE_QUERY) == 0 &&
+               la_live_count(LA_LIVE_CHUNK) == chunks);
     la_strfree(fuzz_env(), text);
     return 0;
 }

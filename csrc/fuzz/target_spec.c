@@ -22,15 +22,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         }
         FUZZ_CHECK(strcmp(def.canonical, again.canonical) == 0);
-        FUZZ_CHECK(la_log_def_same(env, "x", def.canonical, again.canonical, NULL) == LA_OK);
+        FUZZ_CHECK(la_log_def_same(env, "x", def.canonical, again.canonical, NULL) ==
+                   LA_OK);
         la_log_def_fini(&again);
         la_buf_init(&body, env);
         la_arena_init(&arena, env);
         la_buf_printf(&body, "{\"spec\":");
         la_buf_put(&body, def.canonical, strlen(def.canonical));
         la_buf_text(&body, "}");
-        FUZZ_CHECK(la_json_parse(&arena, (const char *)body.data, body.size, &root, NULL)
-                   == LA_OK);
+        FUZZ_CHECK(la_json_parse(&arena, (const char *)body.data, body.size, &root,
+                                 NULL) == LA_OK);
         la_arena_fini(&arena);
         la_buf_fini(&body);
         la_log_def_fini(&def);

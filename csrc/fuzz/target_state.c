@@ -12,8 +12,8 @@ add(la_fold *fold, const uint8_t *states, size_t size)
     la_status status = la_fold_add(fold, key, sizeof key, states, size, NULL);
     la_buf again;
 
-    FUZZ_CHECK(status == LA_OK || status == LA_DAMAGED || status == LA_NOMEM
-               || status == LA_BUDGET || status == LA_OVERFLOW);
+    FUZZ_CHECK(status == LA_OK || status == LA_DAMAGED || status == LA_NOMEM ||
+               status == LA_BUDGET || status == LA_OVERFLOW);
     la_buf_init(&again, fuzz_env());
     if (status == LA_OK && first) {
         la_fold_encode(fold, 0, &again);
@@ -30,8 +30,8 @@ finish(const la_fold *fold)
     la_chunk *chunk;
     uint8_t scale;
 
-    if (la_fold_finish(fold, NULL, la_fold_group_count(fold), &chunk, overflow, NULL)
-        == LA_OK) {
+    if (la_fold_finish(fold, NULL, la_fold_group_count(fold), &chunk, overflow, NULL) ==
+        LA_OK) {
         la_chunk_free(chunk);
     }
     (void)la_fold_exact(fold, 0, 0, &exact, &scale);

@@ -61,12 +61,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     la_buf_init(&shown, fuzz_env());
     if (parse(type, scale, text, size - 2, &value) == LA_OK) {
         la_value_text(&shown, &value);
-        FUZZ_CHECK(parse(type, scale, (const char *)shown.data, shown.size, &again) == LA_OK);
-        FUZZ_CHECK(again.i64 == value.i64 || (value.f64 != value.f64 && again.f64 != again.f64));
+        FUZZ_CHECK(parse(type, scale, (const char *)shown.data, shown.size, &again) ==
+                   LA_OK);
+        FUZZ_CHECK(again.i64 == value.i64 ||
+                   (value.f64 != value.f64 && again.f64 != again.f64));
     }
     else if (type == LA_T_TIME) {
-        FUZZ_CHECK(la_parse_time(text, size - 2, &value.i64, &err) != LA_OK
-                   && err.message[0] != '\0');
+        FUZZ_CHECK(la_parse_time(text, size - 2, &value.i64, &err) != LA_OK &&
+                   err.message[0] != '\0');
     }
     la_buf_fini(&shown);
     free(text);

@@ -16,17 +16,17 @@ check_again(const la_version_list *list)
     mine.env = &env;
     FUZZ_CHECK(la_version_list_write(&mine, "/", fuzz_uuid, 5, &id, NULL) == LA_OK);
     FUZZ_CHECK(la_version_list_read(&env, "/", fuzz_uuid, &id, &again, NULL) == LA_OK);
-    FUZZ_CHECK(again.partition_count == list->partition_count
-               && again.delta_count == list->delta_count
-               && again.bucket_bits == list->bucket_bits);
-    FUZZ_CHECK(la_version_list_groups(&again) == la_version_list_groups(list)
-               && la_version_list_bytes(&again) == la_version_list_bytes(list));
+    FUZZ_CHECK(again.partition_count == list->partition_count &&
+               again.delta_count == list->delta_count &&
+               again.bucket_bits == list->bucket_bits);
+    FUZZ_CHECK(la_version_list_groups(&again) == la_version_list_groups(list) &&
+               la_version_list_bytes(&again) == la_version_list_bytes(list));
     for (uint32_t i = 0; i < list->partition_count; i++) {
-        FUZZ_CHECK(memcmp(&again.partitions[i], &list->partitions[i], sizeof(la_partition))
-                   == 0);
+        FUZZ_CHECK(memcmp(&again.partitions[i], &list->partitions[i],
+                          sizeof(la_partition)) == 0);
         FUZZ_CHECK(strchr(list->partitions[i].base.name, '/') == NULL);
-        FUZZ_CHECK(la_version_list_find(list, list->partitions[i].id)
-                   == &list->partitions[i]);
+        FUZZ_CHECK(la_version_list_find(list, list->partitions[i].id) ==
+                   &list->partitions[i]);
     }
     la_version_list_fini(&again);
     sim_free(s);

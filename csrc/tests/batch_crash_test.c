@@ -81,8 +81,8 @@ static bool
 run_some(shop *s, bool incremental, acked *done)
 {
     la_error err;
-    la_batch_options options = {.cutoff = LA_NO_POSITION, .incremental = incremental,
-                                .publish = true};
+    la_batch_options options = {
+        .cutoff = LA_NO_POSITION, .incremental = incremental, .publish = true};
     if (shop_run_try(s, &options, &err) != LA_OK) {
         return false;
     }
@@ -144,7 +144,8 @@ check_view(shop *s, const char *name, char *const *at, const acked *done, bool m
     CHECK_STR(a.rows, at[end]);
     CHECK(a.cutoff <= a.position && a.position >= done->rows);
     check_accounting(&a);
-    bool went_back = done->tried_rollback && strcmp(name, "hourly") == 0 && a.version == 1;
+    bool went_back =
+        done->tried_rollback && strcmp(name, "hourly") == 0 && a.version == 1;
     CHECK(a.version >= done->version || went_back);
     CHECK(!done->rolled_back || strcmp(name, "hourly") != 0 || a.version == 1);
     answer_free(&a);
@@ -191,8 +192,8 @@ go_on(shop *s, acked *done)
     done->version = 0; /* a crash may have used up numbers */
     done->tried_rollback = true;
     done->rolled_back = false;
-    shop_run(s, (la_batch_options){.cutoff = LA_NO_POSITION, .incremental = true,
-                                   .publish = true});
+    shop_run(s, (la_batch_options){
+                    .cutoff = LA_NO_POSITION, .incremental = true, .publish = true});
     CHECK_EQ(count_files(s->env, PATH "/views/hourly", ".tmp"), 0);
     check_store(s, done);
 }
@@ -266,7 +267,8 @@ survives_two_crashes(void)
         }
         CHECK_OK(verify_try(t.store, NULL, &err), &err);
         shop_define(&t, "totals", SHOP_TOTALS);
-        shop_run(&t, (la_batch_options){.cutoff = LA_NO_POSITION, .incremental = true,
+        shop_run(&t, (la_batch_options){.cutoff = LA_NO_POSITION,
+                                        .incremental = true,
                                         .publish = true});
         shop_check(&t, shop_view(&t, "totals"), SHOP_TOTALS, "{}");
         shop_close(&t);

@@ -93,8 +93,9 @@ defines(shop *s, la_error *err)
 {
     la_view *view;
     la_status status = la_view_define(s->store, "daily", SHOP_DAILY, false, &view, err);
-    return status == LA_OK ? la_view_define(s->store, "totals", SHOP_HOURLY, true, &view, err)
-                           : status;
+    return status == LA_OK
+               ? la_view_define(s->store, "totals", SHOP_HOURLY, true, &view, err)
+               : status;
 }
 
 static la_status
@@ -167,8 +168,8 @@ fail_one(work what, uint64_t n, bool forever)
                  (strstr(err.message, "not of this view") != NULL ||
                   strstr(err.message, "are not those of") != NULL);
     misreported += known;
-    CHECK_MSG(status == LA_OK || (fired && status == LA_NOMEM) || known, "allocation %" PRIu64 ": %s: %s",
-              n, la_status_name(status), err.message);
+    CHECK_MSG(status == LA_OK || (fired && status == LA_NOMEM) || known,
+              "allocation %" PRIu64 ": %s: %s", n, la_status_name(status), err.message);
     if (status != LA_OK) { /* the same handle goes on */
         CHECK_OK(what(&t, &err), &err);
     }
@@ -259,7 +260,8 @@ main(void)
     RUN(defining_survives_each_allocation_failure);
     RUN(running_survives_each_allocation_failure);
     RUN(reporting_survives_each_allocation_failure);
-    printf("    %" PRIu64 " failures, %" PRIu64 " reported as damage\n", points, misreported);
+    printf("    %" PRIu64 " failures, %" PRIu64 " reported as damage\n", points,
+           misreported);
     sim_free(base);
     free(hourly_rows);
     free(totals_rows);

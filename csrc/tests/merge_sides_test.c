@@ -20,7 +20,6 @@ make_empty(void *ctx, la_fold **out, la_error *err)
     return la_fold_new(ctx, LA_MEMORY_DEFAULT, out, err);
 }
 
-
 /* A fold of [from, to). */
 static la_fold *
 fold_range(uint64_t from, uint64_t to)
@@ -31,7 +30,8 @@ fold_range(uint64_t from, uint64_t to)
     la_error err;
     CHECK_OK(la_fold_new(plan, LA_MEMORY_DEFAULT, &fold, &err), &err);
     CHECK_OK(la_log_snapshot(s.orders, &snapshot, &err), &err);
-    CHECK_OK(la_reader_open(snapshot, from, to, plan->columns_used, &reader, &err), &err);
+    CHECK_OK(la_reader_open(snapshot, from, to, plan->columns_used, &reader, &err),
+             &err);
     for (;;) {
         const la_chunk *chunk;
         CHECK_OK(la_reader_next(reader, &chunk, &err), &err);
@@ -101,7 +101,8 @@ check_split(uint64_t cutoff, bool all)
     check_rows(&merge);
     la_chunk *chunk;
     const uint8_t *overflow[LA_AGGREGATES_MAX];
-    CHECK_OK(la_merge_finish(&merge, merge.rows, merge.count, &chunk, overflow, &err), &err);
+    CHECK_OK(la_merge_finish(&merge, merge.rows, merge.count, &chunk, overflow, &err),
+             &err);
     char *rows = chunk_rows(s.env, chunk, NULL);
     if (all) {
         char *expected = shop_fold(&s, SHOP_HOURLY, ROWS);

@@ -32,7 +32,8 @@ open_shop(int stage)
         shop_run(&s, options);
     }
     options.incremental = true;
-    for (options.cutoff = 340; stage == 2 && options.cutoff <= 400; options.cutoff += 30) {
+    for (options.cutoff = 340; stage == 2 && options.cutoff <= 400;
+         options.cutoff += 30) {
         shop_run(&s, options);
     }
 }
@@ -138,19 +139,56 @@ check_chosen(la_view *view, const char *spec, predicate keep)
 /* --------------------------------------------------------------------- choosing */
 
 /* In hourly: customer, note, window_start, window_end, n, total, ... */
-static bool is_c3(const char *line) { return strcmp(cell(line, 0), "'\"c3\"'") == 0; }
-static bool is_c1_c3(const char *line)
+static bool
+is_c3(const char *line)
+{
+    return strcmp(cell(line, 0), "'\"c3\"'") == 0;
+}
+static bool
+is_c1_c3(const char *line)
 {
     return is_c3(line) || strcmp(cell(line, 0), "'\"c1\"'") == 0;
 }
-static bool is_null(const char *line) { return strcmp(cell(line, 1), "-") == 0; }
-static bool is_empty(const char *line) { return strcmp(cell(line, 1), "'\"\"'") == 0; }
-static bool is_x(const char *line) { return strcmp(cell(line, 1), "'\"x\"'") == 0; }
-static bool is_xy(const char *line) { return strcmp(cell(line, 1), "'\"x\\u0000y\"'") == 0; }
-static bool is_c3_x(const char *line) { return is_c3(line) && is_x(line); }
-static bool is_null_or_x(const char *line) { return is_null(line) || is_x(line); }
-static bool never(const char *line) { return line == NULL; }
-static bool always(const char *line) { return line != NULL; }
+static bool
+is_null(const char *line)
+{
+    return strcmp(cell(line, 1), "-") == 0;
+}
+static bool
+is_empty(const char *line)
+{
+    return strcmp(cell(line, 1), "'\"\"'") == 0;
+}
+static bool
+is_x(const char *line)
+{
+    return strcmp(cell(line, 1), "'\"x\"'") == 0;
+}
+static bool
+is_xy(const char *line)
+{
+    return strcmp(cell(line, 1), "'\"x\\u0000y\"'") == 0;
+}
+static bool
+is_c3_x(const char *line)
+{
+    return is_c3(line) && is_x(line);
+}
+static bool
+is_null_or_x(const char *line)
+{
+    return is_null(line) || is_x(line);
+}
+static bool
+never(const char *line)
+{
+    return line == NULL;
+}
+static bool
+always(const char *line)
+{
+    return line != NULL;
+}
 
 static void
 keys_choose(void)
@@ -158,7 +196,8 @@ keys_choose(void)
     check_chosen(hourly, "{\"keys\":{}}", always);
     check_chosen(hourly, "{\"keys\":null}", always);
     check_chosen(hourly, "{\"keys\":{\"customer\":\"c3\"}}", is_c3);
-    check_chosen(hourly, "{\"keys\":{\"customer\":[\"c3\",\"none\",\"c1\",\"c3\"]}}", is_c1_c3);
+    check_chosen(hourly, "{\"keys\":{\"customer\":[\"c3\",\"none\",\"c1\",\"c3\"]}}",
+                 is_c1_c3);
     check_chosen(hourly, "{\"keys\":{\"note\":null}}", is_null);
     check_chosen(hourly, "{\"keys\":{\"note\":\"\"}}", is_empty);
     check_chosen(hourly, "{\"keys\":{\"note\":\"x\"}}", is_x);
@@ -180,8 +219,16 @@ in_range(const char *line)
     const char *start = cell(line, 2);
     return strcmp(start, since_text) >= 0 && strcmp(start, until_text) < 0;
 }
-static bool is_c3_in_range(const char *line) { return is_c3(line) && in_range(line); }
-static bool is_point(const char *line) { return is_c3_x(line) && in_range(line); }
+static bool
+is_c3_in_range(const char *line)
+{
+    return is_c3(line) && in_range(line);
+}
+static bool
+is_point(const char *line)
+{
+    return is_c3_x(line) && in_range(line);
+}
 
 static void
 time_text(int64_t us, char to[40])
@@ -203,8 +250,8 @@ ranges_choose(void)
             int64_t since = START + from * HOUR, until = since + hours * HOUR;
             time_text(since, since_text);
             time_text(until, until_text);
-            snprintf(spec, sizeof spec, "{\"since\":%" PRId64 ",\"until\":%" PRId64 "}", since,
-                     until);
+            snprintf(spec, sizeof spec, "{\"since\":%" PRId64 ",\"until\":%" PRId64 "}",
+                     since, until);
             check_chosen(hourly, spec, in_range);
             snprintf(spec, sizeof spec,
                      "{\"since\":%" PRId64 ",\"until\":%" PRId64
@@ -215,31 +262,52 @@ ranges_choose(void)
                      "{\"since\":%" PRId64 ",\"until\":%" PRId64
                      ",\"keys\":{\"customer\":\"c3\",\"note\":\"x\"}}",
                      since, until);
-            check_chosen(hourly, spec, is_point); /* with hours = 1 a look-up of one group */
+            check_chosen(hourly, spec,
+                         is_point); /* with hours = 1 a look-up of one group */
         }
     }
     snprintf(since_text, sizeof since_text, "'");
     snprintf(until_text, sizeof until_text, "~");
-    check_chosen(hourly, "{\"since\":-9223372036854775808,\"until\":9223372036854775807}",
+    check_chosen(hourly,
+                 "{\"since\":-9223372036854775808,\"until\":9223372036854775807}",
                  in_range);
     check_chosen(hourly, "{\"since\":null}", in_range);
 }
 
-static bool has_3(const char *line) { return number(line, 4) >= 3; }
-static bool has_3_x(const char *line) { return has_3(line) && is_x(line); }
-static bool no_high(const char *line) { return strcmp(cell(line, 8), "-") == 0; }
-static bool few(const char *line) { return number(line, 1) < 80; }
+static bool
+has_3(const char *line)
+{
+    return number(line, 4) >= 3;
+}
+static bool
+has_3_x(const char *line)
+{
+    return has_3(line) && is_x(line);
+}
+static bool
+no_high(const char *line)
+{
+    return strcmp(cell(line, 8), "-") == 0;
+}
+static bool
+few(const char *line)
+{
+    return number(line, 1) < 80;
+}
 
 static void
 where_chooses(void)
 {
-    check_chosen(hourly, "{\"where\":[\"ge\",[\"col\",\"n\"],[\"lit\",\"i64\",3]]}", has_3);
-    check_chosen(hourly,
-                 "{\"where\":[\"and\",[\"ge\",[\"col\",\"n\"],[\"lit\",\"i64\",3]],[\"eq\","
-                 "[\"col\",\"note\"],[\"lit\",\"str\",\"x\"]]]}",
-                 has_3_x);
+    check_chosen(hourly, "{\"where\":[\"ge\",[\"col\",\"n\"],[\"lit\",\"i64\",3]]}",
+                 has_3);
+    check_chosen(
+        hourly,
+        "{\"where\":[\"and\",[\"ge\",[\"col\",\"n\"],[\"lit\",\"i64\",3]],[\"eq\","
+        "[\"col\",\"note\"],[\"lit\",\"str\",\"x\"]]]}",
+        has_3_x);
     check_chosen(hourly, "{\"where\":[\"is_null\",[\"col\",\"high\"]]}", no_high);
-    check_chosen(totals, "{\"where\":[\"lt\",[\"col\",\"n\"],[\"lit\",\"i64\",80]]}", few);
+    check_chosen(totals, "{\"where\":[\"lt\",[\"col\",\"n\"],[\"lit\",\"i64\",80]]}",
+                 few);
     check_chosen(totals, "{\"where\":[\"lit\",\"bool\",false]}", never);
     check_chosen(totals, "{\"where\":null}", always);
 }
@@ -278,10 +346,11 @@ static void
 answers_are_ordered(void)
 {
     check_order("{\"order_by\":[[\"total\",\"asc\"]]}", (uint32_t[]){5}, (int[]){1}, 1);
-    check_order("{\"order_by\":[[\"total\",\"desc\"]]}", (uint32_t[]){5}, (int[]){-1}, 1);
+    check_order("{\"order_by\":[[\"total\",\"desc\"]]}", (uint32_t[]){5}, (int[]){-1},
+                1);
     check_order("{\"order_by\":[[\"high\",\"asc\"]]}", (uint32_t[]){8}, (int[]){1}, 1);
-    check_order("{\"order_by\":[[\"high\",\"desc\"],[\"n\",\"asc\"]]}", (uint32_t[]){8, 4},
-                (int[]){-1, 1}, 2);
+    check_order("{\"order_by\":[[\"high\",\"desc\"],[\"n\",\"asc\"]]}",
+                (uint32_t[]){8, 4}, (int[]){-1, 1}, 2);
     check_order("{\"order_by\":[[\"n\",\"desc\"]]}", (uint32_t[]){4}, (int[]){-1}, 1);
     check_order("{\"order_by\":[]}", NULL, NULL, 0);
 }
@@ -300,7 +369,8 @@ limits_and_columns_cut(void)
         }
         free(some.text);
         snprintf(spec, sizeof spec,
-                 "{\"limit\":%u,\"columns\":[\"total\",\"window_start\",\"customer\"]}", limit);
+                 "{\"limit\":%u,\"columns\":[\"total\",\"window_start\",\"customer\"]}",
+                 limit);
         some = ask(hourly, spec);
         for (uint32_t i = 0; i < some.count; i++) {
             char expected[400];
@@ -311,8 +381,9 @@ limits_and_columns_cut(void)
         free(some.text);
     }
     /* A column may choose and order without being shown. */
-    table best = ask(hourly, "{\"columns\":[\"n\"],\"order_by\":[[\"n\",\"desc\"]],\"where\":"
-                             "[\"ge\",[\"col\",\"n\"],[\"lit\",\"i64\",2]],\"limit\":3}");
+    table best =
+        ask(hourly, "{\"columns\":[\"n\"],\"order_by\":[[\"n\",\"desc\"]],\"where\":"
+                    "[\"ge\",[\"col\",\"n\"],[\"lit\",\"i64\",2]],\"limit\":3}");
     CHECK_EQ(best.count, 3);
     CHECK(number(best.lines[0], 0) >= number(best.lines[2], 0));
     free(best.text);
@@ -322,19 +393,26 @@ limits_and_columns_cut(void)
 /* ----------------------------------------------------------------------- rollup */
 
 #define COL(name) "[\"col\",\"" name "\"]"
-#define AGG(name, fn, arg) \
+#define AGG(name, fn, arg)                                                             \
     "{\"name\":\"" name "\",\"fn\":\"" fn "\",\"arg\":" arg ",\"filter\":null}"
 /* SHOP_HOURLY with other keys, window and where. */
-#define LIKE_HOURLY(by, window, where)                                                   \
-    "{\"v\":1,\"logs\":[\"orders\"],\"by\":" by ",\"window\":" window ",\"where\":" where   \
-    ",\"aggs\":[" AGG("n", "len", "null") "," AGG("total", "sum", COL("amount")) ","     \
-    AGG("mean", "mean", COL("price")) "," AGG("low", "min", COL("price")) ","            \
-    AGG("high", "max", COL("qty")) "," AGG("first", "first", COL("price")) ","           \
-    AGG("last", "last", COL("note")) "," AGG("kinds", "n_unique", COL("qty")) ","        \
-    AGG("prices", "sum", COL("price")) ","                                               \
-    AGG("ratio", "max", "[\"floordiv\"," COL("big") "," COL("qty") "]") ","              \
-    "{\"name\":\"some\",\"fn\":\"count\",\"arg\":" COL("price")                          \
-    ",\"filter\":[\"gt\"," COL("qty") ",[\"lit\",\"i32\",3]]}]}"
+#define LIKE_HOURLY(by, window, where)                                                                                                                                               \
+    "{\"v\":1,\"logs\":[\"orders\"],\"by\":" by ",\"window\":" window                                                                                                                \
+    ",\"where\":" where                                                                                                                                                              \
+    ",\"aggs\":[" AGG("n", "len", "null") "," AGG("total", "sum", COL("amount")) "," AGG("mean", "mean", COL("price")) "," AGG("low", "min", COL("price")) "," AGG(                  \
+        "high", "max",                                                                                                                                                               \
+        COL("qty")) "," AGG("first", "first",                                                                                                                                        \
+                            COL("price")) "," AGG("last", "last",                                                                                                                    \
+                                                  COL("note")) "," AGG("kinds",                                                                                                      \
+                                                                       "n_unique",                                                                                                   \
+                                                                       COL("qty")) "," AGG("prices",                                                                                 \
+                                                                                           "sum",                                                                                    \
+                                                                                           COL("price")) "," AGG("ratio",                                                            \
+                                                                                                                 "max",                                                              \
+                                                                                                                 "[\"floordiv\"," COL("big") "," COL(                                \
+                                                                                                                     "qty") "]") ","                                                 \
+                                                                                                                                 "{\"name\":\"some\",\"fn\":\"count\",\"arg\":" COL( \
+                                                                                                                                     "price") ",\"filter\":[\"gt\"," COL("qty") ",[\"lit\",\"i32\",3]]}]}"
 #define NOT_C6 "[\"ne\"," COL("customer") ",[\"lit\",\"str\",\"c6\"]]"
 #define DAY "{\"kind\":\"calendar\",\"unit\":\"day\",\"count\":1,\"tz\":\"UTC\"}"
 #define WEEK "{\"kind\":\"calendar\",\"unit\":\"week\",\"count\":1,\"tz\":\"UTC\"}"
@@ -369,8 +447,8 @@ rollups_are_folds_of_coarser_plans(void)
                  LIKE_HOURLY("[]", "null", NOT_C6));
     check_rollup("{\"rollup\":{\"by\":[\"customer\"],\"window\":" DAY
                  "},\"keys\":{\"note\":null}}",
-                 LIKE_HOURLY(CUSTOMER, DAY, "[\"and\"," NOT_C6 ",[\"is_null\"," COL("note")
-                             "]]") );
+                 LIKE_HOURLY(CUSTOMER, DAY,
+                             "[\"and\"," NOT_C6 ",[\"is_null\"," COL("note") "]]"));
     char spec[300], plan[4000];
     snprintf(spec, sizeof spec,
              "{\"rollup\":{\"by\":[\"note\"],\"window\":null},\"since\":%" PRId64
@@ -378,9 +456,10 @@ rollups_are_folds_of_coarser_plans(void)
              START + 4 * HOUR, START + 11 * HOUR);
     snprintf(plan, sizeof plan,
              LIKE_HOURLY("[[\"note\"," COL("note") "]]", "null",
-                         "[\"and\"," NOT_C6 ",[\"and\",[\"ge\"," COL("ts")
-                         ",[\"lit\",\"time[us]\",%" PRId64 "]],[\"lt\"," COL("ts")
-                         ",[\"lit\",\"time[us]\",%" PRId64 "]]]]"),
+                         "[\"and\"," NOT_C6 ",[\"and\",[\"ge\"," COL(
+                             "ts") ",[\"lit\",\"time[us]\",%" PRId64
+                                   "]],[\"lt\"," COL(
+                                       "ts") ",[\"lit\",\"time[us]\",%" PRId64 "]]]]"),
              START + 4 * HOUR, START + 11 * HOUR);
     answer a;
     shop_ask(hourly, spec, &a);
@@ -389,7 +468,8 @@ rollups_are_folds_of_coarser_plans(void)
     free(expected);
     answer_free(&a);
     /* No groups at all roll up to none, as everywhere. */
-    shop_ask(hourly, "{\"rollup\":{\"by\":[],\"window\":null},\"keys\":{\"customer\":[]}}", &a);
+    shop_ask(hourly,
+             "{\"rollup\":{\"by\":[],\"window\":null},\"keys\":{\"customer\":[]}}", &a);
     CHECK_EQ(a.count, 0);
     answer_free(&a);
 }
@@ -403,10 +483,12 @@ check_parts(const char *spec)
     answer a;
     shop_ask(hourly, spec, &a);
     CHECK_EQ(a.version == 0, a.cutoff == 0);
-    table merged = table_of(a.rows), batch = table_of(a.batch), speed = table_of(a.speed);
+    table merged = table_of(a.rows), batch = table_of(a.batch),
+          speed = table_of(a.speed);
     for (uint32_t row = 0; row < a.count; row++) {
         const char *of_batch = batch.lines[row], *of_speed = speed.lines[row];
-        CHECK_EQ(number(of_batch, 4) + number(of_speed, 4), number(merged.lines[row], 4));
+        CHECK_EQ(number(of_batch, 4) + number(of_speed, 4),
+                 number(merged.lines[row], 4));
         if (strcmp(cell(of_batch, 4), "-") == 0) { /* no such group before the cutoff */
             CHECK_STR(of_speed, merged.lines[row]);
         }
@@ -423,8 +505,9 @@ parts_add_up(void)
     check_parts("{\"parts\":true}");
     check_parts("{\"parts\":true,\"order_by\":[[\"n\",\"desc\"]],\"limit\":7}");
     check_parts("{\"parts\":true,\"keys\":{\"customer\":\"c3\"}}");
-    check_parts("{\"parts\":true,\"columns\":[\"note\",\"window_start\",\"customer\",\"high\","
-                "\"n\"]}");
+    check_parts(
+        "{\"parts\":true,\"columns\":[\"note\",\"window_start\",\"customer\",\"high\","
+        "\"n\"]}");
     check_parts("{\"parts\":true,\"limit\":0}");
     answer a, version;
     shop_ask(hourly, "{\"parts\":true}", &a);
@@ -461,9 +544,10 @@ the_past_is_a_fold_of_its_prefix(void)
     answer a;
     la_error err;
     CHECK_STATUS(shop_ask_try(totals, "{\"as_of\":601}", &a, &err), LA_NOT_FOUND, &err);
-    CHECK_STATUS(shop_ask_try(totals, "{\"version\":99}", &a, &err), LA_NOT_FOUND, &err);
-    CHECK_STATUS(shop_ask_try(totals, "{\"version\":1,\"as_of\":5}", &a, &err), LA_INVALID,
+    CHECK_STATUS(shop_ask_try(totals, "{\"version\":99}", &a, &err), LA_NOT_FOUND,
                  &err);
+    CHECK_STATUS(shop_ask_try(totals, "{\"version\":1,\"as_of\":5}", &a, &err),
+                 LA_INVALID, &err);
 }
 
 /* ----------------------------------------------------------- counted by hand */
@@ -521,8 +605,9 @@ sums_that_do_not_fit_are_marked_and_exact(void)
     la_error err;
     la_status status;
     count_by_hand(tallies);
-    CHECK_OK(la_query_open(totals, "{\"order_by\":[[\"n\",\"desc\"]],\"columns\":[\"mean\","
-                                   "\"huge\",\"customer\",\"n\"]}",
+    CHECK_OK(la_query_open(totals,
+                           "{\"order_by\":[[\"n\",\"desc\"]],\"columns\":[\"mean\","
+                           "\"huge\",\"customer\",\"n\"]}",
                            &query, &err),
              &err);
     CHECK(la_query_result(query, LA_PART_MERGED) == NULL);
@@ -540,8 +625,7 @@ sums_that_do_not_fit_are_marked_and_exact(void)
     CHECK(la_query_overflow(query, 0) == NULL && la_query_overflow(query, 99) == NULL);
     for (uint32_t row = 0; row < 7; row++) {
         char text[64], expected[64], tiny[4];
-        const tally *t =
-            &tallies[la_value_of(&rows->columns[2], row).text[1] - '0'];
+        const tally *t = &tallies[la_value_of(&rows->columns[2], row).text[1] - '0'];
         CHECK_EQ(la_value_of(&rows->columns[3], row).i64, t->n);
         CHECK_EQ(marks[row], 1);
         CHECK(la_column_is_null(&rows->columns[1], row));
@@ -552,12 +636,14 @@ sums_that_do_not_fit_are_marked_and_exact(void)
         CHECK_EQ(strlen(tiny), 3);
         CHECK_OK(la_query_exact(query, 3, row, text, sizeof text, &err), &err);
         CHECK_EQ(strtoll(text, NULL, 10), t->n);
-        CHECK_STATUS(la_query_exact(query, 0, row, text, sizeof text, &err), LA_NOT_FOUND,
-                     &err);
+        CHECK_STATUS(la_query_exact(query, 0, row, text, sizeof text, &err),
+                     LA_NOT_FOUND, &err);
     }
     char text[8];
-    CHECK_STATUS(la_query_exact(query, 1, 7, text, sizeof text, &err), LA_NOT_FOUND, &err);
-    CHECK_STATUS(la_query_exact(query, 9, 0, text, sizeof text, &err), LA_NOT_FOUND, &err);
+    CHECK_STATUS(la_query_exact(query, 1, 7, text, sizeof text, &err), LA_NOT_FOUND,
+                 &err);
+    CHECK_STATUS(la_query_exact(query, 9, 0, text, sizeof text, &err), LA_NOT_FOUND,
+                 &err);
     la_query_close(query);
     la_query_close(NULL);
 }
@@ -566,10 +652,12 @@ static void
 receipts_say_where_answers_come_from(void)
 {
     static const char *const members[] = {
-        "view",          "fingerprint",    "version",     "catalogue",     "cutoff",
-        "position",      "watermark_us",   "answered_us", "last_ingest_us", "durable",
-        "erasure_epoch", "batch_rows",     "speed_rows",  "batch_groups",  "speed_groups",
-        "rows",          "rows_by_part",   "last_batch_update_us"};
+        "view",         "fingerprint",   "version",
+        "catalogue",    "cutoff",        "position",
+        "watermark_us", "answered_us",   "last_ingest_us",
+        "durable",      "erasure_epoch", "batch_rows",
+        "speed_rows",   "batch_groups",  "speed_groups",
+        "rows",         "rows_by_part",  "last_batch_update_us"};
     answer a;
     la_arena arena;
     const la_json *root;
@@ -584,11 +672,13 @@ receipts_say_where_answers_come_from(void)
     CHECK_EQ(json_number(a.receipt, "batch_rows"), a.cutoff);
     CHECK_EQ(json_number(a.receipt, "speed_rows"), ROWS - a.cutoff);
     CHECK_EQ(la_json_get(root, "watermark_us")->kind, LA_J_INT);
-    CHECK_EQ(la_json_get(root, "last_batch_update_us")->kind == LA_J_NULL, a.version == 0);
+    CHECK_EQ(la_json_get(root, "last_batch_update_us")->kind == LA_J_NULL,
+             a.version == 0);
     answer_free(&a);
     la_arena_fini(&arena);
     la_arena_init(&arena, la_env_system());
-    shop_ask(hourly, "{\"as_of\":10}", &a); /* the log's watermark is not that prefix's */
+    shop_ask(hourly, "{\"as_of\":10}",
+             &a); /* the log's watermark is not that prefix's */
     CHECK_OK(la_json_parse(&arena, a.receipt, strlen(a.receipt), &root, &err), &err);
     CHECK_EQ(la_json_get(root, "watermark_us")->kind, LA_J_NULL);
     answer_free(&a);
@@ -657,8 +747,8 @@ wrong_questions_are_refused(void)
         la_status status = shop_ask_try(hourly, wrong[i].spec, &a, &err);
         CHECK_MSG(status == wrong[i].status, "%s is %s: %s", wrong[i].spec,
                   la_status_name(status), err.message);
-        CHECK_MSG(strstr(err.message, wrong[i].says) != NULL, "%s says: %s", wrong[i].spec,
-                  err.message);
+        CHECK_MSG(strstr(err.message, wrong[i].says) != NULL, "%s says: %s",
+                  wrong[i].spec, err.message);
     }
     answer a;
     la_error err;

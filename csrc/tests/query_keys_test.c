@@ -86,7 +86,8 @@ check_key(la_view *view, const la_chunk *rows, uint32_t column, uint32_t row)
     la_value wanted = la_value_of(&rows->columns[column], row);
     la_buf spec;
     la_buf_init(&spec, la_env_system());
-    la_buf_printf(&spec, "{\"keys\":{\"%s\":", la_schema_field(rows->schema, column)->name);
+    la_buf_printf(&spec,
+                  "{\"keys\":{\"%s\":", la_schema_field(rows->schema, column)->name);
     put_literal(&spec, &wanted);
     la_buf_text(&spec, "}}");
     la_buf_u8(&spec, 0);
@@ -128,16 +129,26 @@ every_value_selects_its_rows(void)
 static void
 values_of_other_types_are_refused(void)
 {
-    static const char *const wrong[] = {
-        "\"qty\":1.0",   "\"qty\":2147483648",           "\"qty\":-2147483649",
-        "\"qty\":\"1\"", "\"price\":\"1\"",              "\"price\":true",
-        "\"flag\":1",    "\"day\":\"2026-01-01\"",       "\"day\":99999999999",
-        "\"ts\":1.5",    "\"id\":9223372036854775808",   "\"unsigned\":-1",
-        "\"note\":1",    "\"unsigned\":18446744073709551616.0", "\"amount\":9.99",
-        "\"flag\":[[]]"};
+    static const char *const wrong[] = {"\"qty\":1.0",
+                                        "\"qty\":2147483648",
+                                        "\"qty\":-2147483649",
+                                        "\"qty\":\"1\"",
+                                        "\"price\":\"1\"",
+                                        "\"price\":true",
+                                        "\"flag\":1",
+                                        "\"day\":\"2026-01-01\"",
+                                        "\"day\":99999999999",
+                                        "\"ts\":1.5",
+                                        "\"id\":9223372036854775808",
+                                        "\"unsigned\":-1",
+                                        "\"note\":1",
+                                        "\"unsigned\":18446744073709551616.0",
+                                        "\"amount\":9.99",
+                                        "\"flag\":[[]]"};
     static const char *const right[] = {
-        "\"price\":1",   "\"price\":18446744073709551615", "\"price\":\"-0.0\"",
-        "\"unsigned\":18446744073709551615", "\"unsigned\":0", "\"qty\":-2147483648",
+        "\"price\":1",        "\"price\":18446744073709551615",
+        "\"price\":\"-0.0\"", "\"unsigned\":18446744073709551615",
+        "\"unsigned\":0",     "\"qty\":-2147483648",
         "\"single\":0.1"};
     sim *disk = sim_new(1);
     shop s;

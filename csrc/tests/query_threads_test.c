@@ -74,7 +74,8 @@ ask_on(void *arg)
     shop mine = {.env = s.env, .store = s.store};
     la_error err;
     if (a->number % 2 == 1) { /* a reading handle of its own, as another process has */
-        CHECK_OK(la_store_open(la_env_system(), path, LA_MODE_READ, &mine.store, &err), &err);
+        CHECK_OK(la_store_open(la_env_system(), path, LA_MODE_READ, &mine.store, &err),
+                 &err);
     }
     la_view *view = shop_view(&mine, "hourly");
     uint64_t last_version = 0;

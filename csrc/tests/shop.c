@@ -7,7 +7,7 @@
 #include "test.h"
 
 #define COL(name) "[\"col\",\"" name "\"]"
-#define AGG(name, fn, arg) \
+#define AGG(name, fn, arg)                                                             \
     "{\"name\":\"" name "\",\"fn\":\"" fn "\",\"arg\":" arg ",\"filter\":null}"
 
 const char *const SHOP_ORDERS =
@@ -24,23 +24,30 @@ const char *const SHOP_ORDERS =
 
 const char *const SHOP_HOURLY =
     "{\"v\":1,\"logs\":[\"orders\"],"
-    "\"by\":[[\"customer\"," COL("customer") "],[\"note\"," COL("note") "]],"
-    "\"window\":{\"kind\":\"tumbling\",\"size_us\":3600000000,\"origin_us\":0},"
-    "\"where\":[\"ne\"," COL("customer") ",[\"lit\",\"str\",\"c6\"]],"
-    "\"aggs\":[" AGG("n", "len", "null") "," AGG("total", "sum", COL("amount")) ","
-    AGG("mean", "mean", COL("price")) "," AGG("low", "min", COL("price")) ","
-    AGG("high", "max", COL("qty")) "," AGG("first", "first", COL("price")) ","
-    AGG("last", "last", COL("note")) "," AGG("kinds", "n_unique", COL("qty")) ","
-    AGG("prices", "sum", COL("price")) ","
-    AGG("ratio", "max", "[\"floordiv\"," COL("big") "," COL("qty") "]") ","
-    "{\"name\":\"some\",\"fn\":\"count\",\"arg\":" COL("price")
-    ",\"filter\":[\"gt\"," COL("qty") ",[\"lit\",\"i32\",3]]}],"
-    "\"on_error\":\"set_aside\"}";
+    "\"by\":[[\"customer\"," COL("customer") "],[\"note\"," COL(
+        "note") "]],"
+                "\"window\":{\"kind\":\"tumbling\",\"size_us\":3600000000,\"origin_us\":0},"
+                "\"where\":[\"ne\"," COL(
+                    "customer") ",[\"lit\",\"str\",\"c6\"]],"
+                                "\"aggs\":[" AGG("n", "len", "null") "," AGG(
+                                    "total", "sum",
+                                    COL("amount")) "," AGG("mean", "mean", COL("price")) "," AGG("low",
+                                                                                                 "min", COL("price")) "," AGG("high", "max", COL("qty")) "," AGG("first", "first", COL("price")) "," AGG("last", "last", COL("note")) "," AGG("kinds", "n_unique", COL("qty")) "," AGG("prices",
+                                                                                                                                                                                                                                                                                       "sum", COL("price")) "," AGG("ratio",
+                                                                                                                                                                                                                                                                                                                    "max",
+                                                                                                                                                                                                                                                                                                                    "[\"floordiv\"," COL("big") "," COL("qty") "]") ","
+                                                                                                                                                                                                                                                                                                                                                                    "{\"name\":\"some\",\"fn\":\"count\",\"arg\":" COL(
+                                                                                                                                                                                                                                                                                                                                                                        "price") ",\"filter\":[\"gt\"," COL("qty") ",[\"lit\",\"i32\",3]]}],"
+                                                                                                                                                                                                                                                                                                                                                                                                                   "\"on_error\":\"set_aside\"}";
 
 const char *const SHOP_TOTALS =
-    "{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"customer\"," COL("customer") "]],"
-    "\"aggs\":[" AGG("n", "len", "null") "," AGG("huge", "sum", COL("big")) ","
-    AGG("mean", "mean", COL("price")) "," AGG("ids", "n_unique", COL("id")) "]}";
+    "{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"customer\"," COL(
+        "customer") "]],"
+                    "\"aggs\":[" AGG("n", "len", "null") "," AGG(
+                        "huge", "sum",
+                        COL("big")) "," AGG("mean", "mean",
+                                            COL("price")) "," AGG("ids", "n_unique",
+                                                                  COL("id")) "]}";
 
 const char *const SHOP_DAILY =
     "{\"v\":1,\"logs\":[\"orders\"],\"by\":[],"
@@ -99,11 +106,13 @@ put_price(la_builder *b, uint64_t r, la_error *err)
     case 1:
         return la_builder_null(b, PRICE, err);
     case 2:
-        return la_builder_float(b, PRICE, r % 5000 == 2 ? __builtin_nan("") : -0.0, err);
+        return la_builder_float(b, PRICE, r % 5000 == 2 ? __builtin_nan("") : -0.0,
+                                err);
     case 3:
         return la_builder_float(b, PRICE, r % 100 < 50 ? 1e300 : -1e300, err);
     default:
-        return la_builder_float(b, PRICE, (double)(int64_t)(r % 200000) / 128.0 - 100.1, err);
+        return la_builder_float(b, PRICE, (double)(int64_t)(r % 200000) / 128.0 - 100.1,
+                                err);
     }
 }
 
@@ -114,14 +123,16 @@ put_order(la_builder *b, uint64_t number, uint64_t seed, la_error *err)
     uint64_t state = seed * 1000003u + number, r = test_next(&state);
     bool again = number > 20 && r % 23 == 0;
     int64_t id = (int64_t)(again ? number - 1 - r / 23 % 20 : number);
-    int64_t ts = start + (int64_t)number * 97000000 - (int64_t)(test_next(&state) % 7200) * 1000000;
+    int64_t ts = start + (int64_t)number * 97000000 -
+                 (int64_t)(test_next(&state) % 7200) * 1000000;
     char text[16];
     la_status status = la_builder_int(b, ID, id, err);
     if (status == LA_OK) {
         status = la_builder_int(b, TS, ts, err);
     }
     if (status == LA_OK) {
-        int size = snprintf(text, sizeof text, "c%u", (unsigned)(test_next(&state) % 7));
+        int size =
+            snprintf(text, sizeof text, "c%u", (unsigned)(test_next(&state) % 7));
         status = la_builder_text(b, CUSTOMER, text, (size_t)size, err);
     }
     uint64_t note = test_next(&state) % 4;
@@ -133,7 +144,8 @@ put_order(la_builder *b, uint64_t number, uint64_t seed, la_error *err)
                              : la_builder_text(b, NOTE, "x", 1, err);
     }
     if (status == LA_OK) {
-        status = la_builder_int(b, AMOUNT, (int64_t)(test_next(&state) % 1000000) - 1000, err);
+        status = la_builder_int(b, AMOUNT,
+                                (int64_t)(test_next(&state) % 1000000) - 1000, err);
     }
     uint64_t qty = test_next(&state) % 40;
     if (status == LA_OK) {
@@ -144,7 +156,8 @@ put_order(la_builder *b, uint64_t number, uint64_t seed, la_error *err)
         status = put_price(b, test_next(&state), err);
     }
     if (status == LA_OK) {
-        status = la_builder_int(b, BIG, INT64_MAX - (int64_t)(test_next(&state) % 1000), err);
+        status = la_builder_int(b, BIG, INT64_MAX - (int64_t)(test_next(&state) % 1000),
+                                err);
     }
     return status;
 }
@@ -168,7 +181,8 @@ shop_append_try(shop *s, uint32_t count, la_error *err)
     }
     la_appended done;
     if (status == LA_OK) {
-        status = la_log_append(s->orders, chunk, NULL, NULL, NULL, &options, &done, err);
+        status =
+            la_log_append(s->orders, chunk, NULL, NULL, NULL, &options, &done, err);
     }
     if (status == LA_OK) {
         CHECK_EQ(done.first, s->rows);
@@ -328,7 +342,8 @@ chunk_rows(const la_env *env, const la_chunk *chunk, const la_query *query)
         for (uint32_t c = 0; c < chunk->column_count; c++) {
             la_buf_text(&text, c == 0 ? "" : " ");
             put_cell(&text, &chunk->columns[c], row);
-            const uint8_t *overflow = query == NULL ? NULL : la_query_overflow(query, c);
+            const uint8_t *overflow =
+                query == NULL ? NULL : la_query_overflow(query, c);
             if (overflow != NULL && overflow[row]) {
                 la_buf_text(&text, "!");
             }
@@ -414,8 +429,9 @@ answer_free(answer *a)
 static uint64_t
 sum_of_classes(const la_json *counts)
 {
-    static const char *const classes[] = {"counted",   "filtered",  "failed",      "late",
-                                          "duplicate", "retracted", "quarantined", "erased"};
+    static const char *const classes[] = {"counted",     "filtered",  "failed",
+                                          "late",        "duplicate", "retracted",
+                                          "quarantined", "erased"};
     uint64_t sum = 0;
     for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
         const la_json *node = la_json_get(counts, classes[i]);
@@ -449,7 +465,8 @@ shop_states(shop *s, la_plan *plan, uint64_t position)
     CHECK_OK(la_fold_new(plan, LA_MEMORY_DEFAULT, &fold, &err), &err);
     CHECK_OK(la_log_snapshot(s->orders, &snapshot, &err), &err);
     CHECK(position <= la_snapshot_end(snapshot));
-    CHECK_OK(la_reader_open(snapshot, 0, position, plan->columns_used, &reader, &err), &err);
+    CHECK_OK(la_reader_open(snapshot, 0, position, plan->columns_used, &reader, &err),
+             &err);
     for (;;) {
         const la_chunk *chunk;
         CHECK_OK(la_reader_next(reader, &chunk, &err), &err);

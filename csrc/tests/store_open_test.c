@@ -37,7 +37,8 @@ is_made_and_opened(void)
                  LA_NOT_FOUND, &err);
     CHECK(err.hint[0] != '\0');
     CHECK(!sim_exists(disk, PATH));
-    CHECK_OK(la_store_open(sim_env(disk), PATH "//", LA_MODE_WRITE, &store, &err), &err);
+    CHECK_OK(la_store_open(sim_env(disk), PATH "//", LA_MODE_WRITE, &store, &err),
+             &err);
     CHECK_EQ(la_live_count(LA_LIVE_STORE), 1);
     CHECK_OK(la_store_open(sim_env(disk), PATH, LA_MODE_READ, &again, &err), &err);
     CHECK_BYTES(store->uuid, again->uuid, 16);
@@ -71,21 +72,23 @@ handles_are_shared_and_closed(void)
     CHECK_OK(la_log_open(s.store, "orders", SHOP_ORDERS, &log, &err), &err);
     CHECK_OK(la_log_open(s.store, "orders", la_log_spec(log), &log, &err), &err);
     CHECK(log == s.orders);
-    CHECK_STATUS(la_log_open(s.store, "orders", "{\"fields\":[{\"name\":\"id\",\"type\":"
-                                                "\"i64\"}]}",
+    CHECK_STATUS(la_log_open(s.store, "orders",
+                             "{\"fields\":[{\"name\":\"id\",\"type\":"
+                             "\"i64\"}]}",
                              &log, &err),
                  LA_CONFLICT, &err);
     CHECK_STATUS(la_log_open(s.store, "orders", "{", &log, &err), LA_INVALID, &err);
     CHECK_STATUS(la_log_open(s.store, "other", NULL, &log, &err), LA_NOT_FOUND, &err);
-    CHECK_STATUS(la_log_open(s.store, "../x", SHOP_ORDERS, &log, &err), LA_INVALID, &err);
+    CHECK_STATUS(la_log_open(s.store, "../x", SHOP_ORDERS, &log, &err), LA_INVALID,
+                 &err);
     CHECK_OK(la_view_open(s.store, "totals", &view, &err), &err);
     CHECK(view == shop_view(&s, "totals"));
     CHECK_STATUS(la_view_open(s.store, "nothing", &view, &err), LA_NOT_FOUND, &err);
     CHECK(strstr(err.message, "totals") != NULL);
-    CHECK_STATUS(la_view_define(s.store, "a/b", SHOP_TOTALS, false, &view, &err), LA_INVALID,
-                 &err);
-    CHECK_STATUS(la_view_define(s.store, "x", "{\"v\":1}", false, &view, &err), LA_INVALID,
-                 &err);
+    CHECK_STATUS(la_view_define(s.store, "a/b", SHOP_TOTALS, false, &view, &err),
+                 LA_INVALID, &err);
+    CHECK_STATUS(la_view_define(s.store, "x", "{\"v\":1}", false, &view, &err),
+                 LA_INVALID, &err);
     CHECK_EQ(la_live_count(LA_LIVE_LOG), 1);
     CHECK_EQ(la_live_count(LA_LIVE_VIEW), 1);
     shop_close(&s);
@@ -105,8 +108,8 @@ readers_change_nothing(void)
     CHECK_OK(la_store_open(s.env, PATH, LA_MODE_READ, &s.store, &err), &err);
     CHECK_OK(la_log_open(s.store, "orders", NULL, &s.orders, &err), &err);
     CHECK_EQ(shop_check(&s, shop_view(&s, "totals"), SHOP_TOTALS, "{}"), 10);
-    CHECK_STATUS(la_view_define(s.store, "x", SHOP_DAILY, false, &view, &err), LA_READONLY,
-                 &err);
+    CHECK_STATUS(la_view_define(s.store, "x", SHOP_DAILY, false, &view, &err),
+                 LA_READONLY, &err);
     CHECK_OK(la_view_define(s.store, "totals", SHOP_TOTALS, false, &view, &err), &err);
     CHECK_STATUS(la_view_rollback(view, 1, &err), LA_READONLY, &err);
     CHECK_OK(verify_try(s.store, NULL, &err), &err);
@@ -127,7 +130,10 @@ touch(sim *disk, const char *path)
 static void
 folders_of_others_are_refused(void)
 {
-    static const char *const foreign[] = {"thesis.txt", "my.store", "x.storefront", ".git",
+    static const char *const foreign[] = {"thesis.txt",
+                                          "my.store",
+                                          "x.storefront",
+                                          ".git",
                                           "00000000000000000001.manifest",
                                           "0000000000000000001.store"};
     for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
@@ -151,10 +157,11 @@ folders_of_others_are_refused(void)
     la_store *store;
     la_error err;
     touch(disk, "/file");
-    CHECK_STATUS(la_store_open(sim_env(disk), "/file", LA_MODE_WRITE, &store, &err), LA_IO,
-                 &err);
-    CHECK_STATUS(la_store_open(sim_env(disk), "/no/parent", LA_MODE_WRITE, &store, &err),
+    CHECK_STATUS(la_store_open(sim_env(disk), "/file", LA_MODE_WRITE, &store, &err),
                  LA_IO, &err);
+    CHECK_STATUS(
+        la_store_open(sim_env(disk), "/no/parent", LA_MODE_WRITE, &store, &err), LA_IO,
+        &err);
     char *path = malloc(6000);
     memset(path, 'x', 6000);
     path[0] = '/';
@@ -175,8 +182,10 @@ damage_is_found_at_opening(void)
         la_store *store;
         la_error err;
         CHECK(sim_flip(disk, DOCUMENT, byte, 0x10));
-        la_status status = la_store_open(sim_env(disk), PATH, LA_MODE_WRITE, &store, &err);
-        CHECK_MSG(status == LA_DAMAGED, "byte %" PRIu64 ": %s", byte, la_status_name(status));
+        la_status status =
+            la_store_open(sim_env(disk), PATH, LA_MODE_WRITE, &store, &err);
+        CHECK_MSG(status == LA_DAMAGED, "byte %" PRIu64 ": %s", byte,
+                  la_status_name(status));
         sim_free(disk);
     }
     for (uint64_t cut = 0; cut < size; cut += 7) {
@@ -199,8 +208,8 @@ a_damaged_catalogue_is_not_passed_over(void)
     la_store *store;
     la_error err;
     CHECK(sim_flip(disk, PATH "/catalogue/00000000000000000002.catalogue", 300, 1));
-    CHECK_STATUS(la_store_open(sim_env(disk), PATH, LA_MODE_READ, &store, &err), LA_DAMAGED,
-                 &err);
+    CHECK_STATUS(la_store_open(sim_env(disk), PATH, LA_MODE_READ, &store, &err),
+                 LA_DAMAGED, &err);
     CHECK(strstr(err.path, "00000000000000000002.catalogue") != NULL);
     sim_free(disk);
 }
@@ -224,8 +233,9 @@ open_with_document(const char *body, uint16_t version)
     la_store_u32(file + 92, la_crc32c(0, file, 92));
     memcpy(file + 96, body, size);
     CHECK_OK(la_file_mkdir(env, PATH, &err), &err);
-    CHECK_OK(la_file_publish(env, PATH, "00000000000000000001.store", file, 96 + size, &err),
-             &err);
+    CHECK_OK(
+        la_file_publish(env, PATH, "00000000000000000001.store", file, 96 + size, &err),
+        &err);
     la_status status = la_store_open(env, PATH, LA_MODE_READ, &store, &err);
     if (status == LA_OK) {
         la_store_close(store);
@@ -239,13 +249,18 @@ odd_store_documents_are_refused(void)
 {
 #define UUID "11111111111111111111111111111111"
     static const char *const bad[] = {
-        "", "{}", "[]", "{\"created_us\":1,\"uuid\":\"" UUID "0\"}",
+        "",
+        "{}",
+        "[]",
+        "{\"created_us\":1,\"uuid\":\"" UUID "0\"}",
         "{\"created_us\":1,\"uuid\":\"22222222222222222222222222222222\"}",
-        "{\"created_us\":\"x\",\"uuid\":\"" UUID "\"}", "{\"uuid\":\"" UUID "\"}"};
+        "{\"created_us\":\"x\",\"uuid\":\"" UUID "\"}",
+        "{\"uuid\":\"" UUID "\"}"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         CHECK_EQ(open_with_document(bad[i], 1), LA_DAMAGED);
     }
-    CHECK_EQ(open_with_document("{\"created_us\":1,\"uuid\":\"" UUID "\"}", 2), LA_NEWER);
+    CHECK_EQ(open_with_document("{\"created_us\":1,\"uuid\":\"" UUID "\"}", 2),
+             LA_NEWER);
     /* Well made, but without its folders. */
     CHECK(open_with_document("{\"created_us\":1,\"uuid\":\"" UUID "\"}", 1) != LA_OK);
 }
@@ -259,7 +274,8 @@ a_lost_document_is_damage(void)
     la_store *store;
     la_error err;
     CHECK_EQ(env->io.unlink(env->io.ctx, DOCUMENT), 0);
-    CHECK_STATUS(la_store_open(env, PATH, LA_MODE_WRITE, &store, &err), LA_DAMAGED, &err);
+    CHECK_STATUS(la_store_open(env, PATH, LA_MODE_WRITE, &store, &err), LA_DAMAGED,
+                 &err);
     CHECK(!sim_exists(disk, DOCUMENT));
     sim_free(disk);
 }
@@ -316,7 +332,8 @@ creation_survives_each_failing_call(void)
             la_store *store;
             la_error err;
             sim_fail_at(s, SIM_CALLS, n, n % 2 ? EIO : ENOSPC, forever);
-            la_status status = la_store_open(sim_env(s), PATH, LA_MODE_WRITE, &store, &err);
+            la_status status =
+                la_store_open(sim_env(s), PATH, LA_MODE_WRITE, &store, &err);
             fired = sim_fired(s);
             if (status == LA_OK) {
                 la_store_close(store);

@@ -25,23 +25,23 @@ set_up(void)
 
 #define HEX32 "00112233445566778899aabbccddeeff"
 #define HEX64 HEX32 HEX32
-#define COUNTS                                                                           \
-    "{\"counted\":5,\"filtered\":0,\"failed\":1,\"late\":0,\"duplicate\":0,"             \
-    "\"retracted\":0,\"quarantined\":0,\"erased\":0,"                                    \
+#define COUNTS                                                                         \
+    "{\"counted\":5,\"filtered\":0,\"failed\":1,\"late\":0,\"duplicate\":0,"           \
+    "\"retracted\":0,\"quarantined\":0,\"erased\":0,"                                  \
     "\"failed_by\":{\"division by zero\":1},\"failed_first\":3}"
-#define VERSION(n)                                                                       \
-    "{\"bytes\":9,\"content_hash\":\"" HEX32 "\",\"counts\":" COUNTS                     \
-    ",\"cutoff\":{\"orders\":6},\"fingerprint\":\"" HEX64                                \
-    "\",\"groups\":2,\"incremental\":false,\"list\":{\"digest\":\"" HEX64                \
+#define VERSION(n)                                                                     \
+    "{\"bytes\":9,\"content_hash\":\"" HEX32 "\",\"counts\":" COUNTS                   \
+    ",\"cutoff\":{\"orders\":6},\"fingerprint\":\"" HEX64                              \
+    "\",\"groups\":2,\"incremental\":false,\"list\":{\"digest\":\"" HEX64              \
     "\",\"size\":7},\"plan\":{\"v\":1},\"published_us\":-4,\"version\":" #n "}"
-#define VIEW(name, current, next, versions)                                              \
-    "{\"created_us\":1,\"current\":" #current ",\"fingerprint\":\"" HEX64                \
-    "\",\"name\":\"" name "\",\"next_version\":" #next                                   \
+#define VIEW(name, current, next, versions)                                            \
+    "{\"created_us\":1,\"current\":" #current ",\"fingerprint\":\"" HEX64              \
+    "\",\"name\":\"" name "\",\"next_version\":" #next                                 \
     ",\"plan\":{\"v\":1},\"versions\":[" versions "]}"
 #define CATALOGUE(views) "{\"epoch\":1,\"views\":[" views "]}"
 
-static const char good[] = CATALOGUE(VIEW("a", 2, 4, VERSION(2) "," VERSION(3)) ","
-                                     VIEW("b.c-d_9", 0, 1, ""));
+static const char good[] =
+    CATALOGUE(VIEW("a", 2, 4, VERSION(2) "," VERSION(3)) "," VIEW("b.c-d_9", 0, 1, ""));
 
 static uint64_t
 put_body(const char *body)
@@ -156,17 +156,30 @@ static void
 bodies_that_nobody_writes_are_refused(void)
 {
     static const char *const bad[] = {
-        "", "nonsense", "[]", "{}", "{\"views\":{}}", "{\"views\":[1]}", "{\"views\":[{}]}",
+        "",
+        "nonsense",
+        "[]",
+        "{}",
+        "{\"views\":{}}",
+        "{\"views\":[1]}",
+        "{\"views\":[{}]}",
         CATALOGUE(VIEW("a", 0, 1, "") "," VIEW("a", 0, 1, "")),
-        CATALOGUE(VIEW("", 0, 1, "")), CATALOGUE(VIEW("../evil", 0, 1, "")),
-        CATALOGUE(VIEW(".", 0, 1, "")), CATALOGUE(VIEW("a/b", 0, 1, "")),
-        CATALOGUE(VIEW("a\\u0000b", 0, 1, "")), CATALOGUE(VIEW("\\u00e4", 0, 1, "")),
-        CATALOGUE(VIEW("a", 1, 1, "")), CATALOGUE(VIEW("a", 2, 4, VERSION(3))),
-        CATALOGUE(VIEW("a", -1, 1, "")), CATALOGUE(VIEW("a", 0, -1, "")),
+        CATALOGUE(VIEW("", 0, 1, "")),
+        CATALOGUE(VIEW("../evil", 0, 1, "")),
+        CATALOGUE(VIEW(".", 0, 1, "")),
+        CATALOGUE(VIEW("a/b", 0, 1, "")),
+        CATALOGUE(VIEW("a\\u0000b", 0, 1, "")),
+        CATALOGUE(VIEW("\\u00e4", 0, 1, "")),
+        CATALOGUE(VIEW("a", 1, 1, "")),
+        CATALOGUE(VIEW("a", 2, 4, VERSION(3))),
+        CATALOGUE(VIEW("a", -1, 1, "")),
+        CATALOGUE(VIEW("a", 0, -1, "")),
         CATALOGUE(VIEW("a", 3, 4, VERSION(3) "," VERSION(3))),
         CATALOGUE(VIEW("a", 3, 4, VERSION(3) "," VERSION(2))),
-        CATALOGUE(VIEW("a", 3, 3, VERSION(3))), CATALOGUE(VIEW("a", 0, 3, VERSION(0))),
-        CATALOGUE(VIEW("a", 3, 4, "7")), CATALOGUE(VIEW("a", 3, 4, VERSION("3")))};
+        CATALOGUE(VIEW("a", 3, 3, VERSION(3))),
+        CATALOGUE(VIEW("a", 0, 3, VERSION(0))),
+        CATALOGUE(VIEW("a", 3, 4, "7")),
+        CATALOGUE(VIEW("a", 3, 4, VERSION("3")))};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         check_refused(bad[i]);
     }
@@ -177,10 +190,11 @@ static void
 every_broken_member_is_refused(void)
 {
     static const char *const members[] = {
-        "views",   "created_us",   "current", "fingerprint", "name",        "next_version",
-        "plan",    "versions",     "bytes",   "counts",      "content_hash", "cutoff",
-        "groups",  "incremental",  "list",    "digest",      "size",        "published_us",
-        "version", "counted",      "late",    "failed"};
+        "views",        "created_us", "current",      "fingerprint", "name",
+        "next_version", "plan",       "versions",     "bytes",       "counts",
+        "content_hash", "cutoff",     "groups",       "incremental", "list",
+        "digest",       "size",       "published_us", "version",     "counted",
+        "late",         "failed"};
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
         char quoted[40], body[sizeof good];
         snprintf(quoted, sizeof quoted, "\"%s\":", members[i]);

@@ -178,12 +178,13 @@ large_states_end_a_block(void)
     for (uint32_t i = 0; i < 8; i++) {
         shop_append(&large, 40000);
     }
-    CHECK_OK(la_store_plan(large.store,
-                           "{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"customer\",[\"col\","
-                           "\"customer\"]]],\"aggs\":[{\"name\":\"ids\",\"fn\":\"n_unique\","
-                           "\"arg\":[\"cast\",[\"col\",\"id\"],\"str\"],\"filter\":null}]}",
-                           &ids, &err),
-             &err);
+    CHECK_OK(
+        la_store_plan(large.store,
+                      "{\"v\":1,\"logs\":[\"orders\"],\"by\":[[\"customer\",[\"col\","
+                      "\"customer\"]]],\"aggs\":[{\"name\":\"ids\",\"fn\":\"n_unique\","
+                      "\"arg\":[\"cast\",[\"col\",\"id\"],\"str\"],\"filter\":null}]}",
+                      &ids, &err),
+        &err);
     la_fold *totals = shop_states(&large, ids, large.rows), *back;
     CHECK_EQ(la_fold_group_count(totals), 7);
     CHECK_OK(la_fold_sorted(totals, sorted, &err), &err);
@@ -235,9 +236,10 @@ check_refused(const la_partfile_ref *ref, const char *what, uint64_t at)
     la_error err;
     la_fold *back = empty_fold();
     la_status status = la_partfile_load(s.env, FOLDER, ref, back, &err);
-    CHECK_MSG(status == LA_DAMAGED || status == LA_NEWER, "%s %" PRIu64 ": %s", what, at,
-              la_status_name(status));
-    CHECK_MSG(strstr(err.path, ref->name) != NULL, "%s %" PRIu64 ": %s", what, at, err.path);
+    CHECK_MSG(status == LA_DAMAGED || status == LA_NEWER, "%s %" PRIu64 ": %s", what,
+              at, la_status_name(status));
+    CHECK_MSG(strstr(err.path, ref->name) != NULL, "%s %" PRIu64 ": %s", what, at,
+              err.path);
     CHECK_EQ(la_fold_group_count(back), 0);
     la_fold_free(back);
     status = la_partfile_verify(s.env, FOLDER, ref, &err);
@@ -295,7 +297,8 @@ a_good_file_in_the_wrong_place_is_found(void)
     check_refused(&swapped, "swapped", 1);
     snprintf(swapped.name, sizeof swapped.name, "00.groups");
     la_fold *back = empty_fold();
-    CHECK_STATUS(la_partfile_load(s.env, FOLDER, &swapped, back, &err), LA_NOT_FOUND, &err);
+    CHECK_STATUS(la_partfile_load(s.env, FOLDER, &swapped, back, &err), LA_NOT_FOUND,
+                 &err);
     CHECK_STATUS(la_partfile_verify(s.env, FOLDER, &swapped, &err), LA_DAMAGED, &err);
     la_fold_free(back);
 }
@@ -314,7 +317,8 @@ a_damaged_file_is_not_shared(void)
     CHECK(strcmp(first.name, second.name) != 0);
     CHECK_EQ(first.digest.lo, second.digest.lo);
     CHECK_OK(la_partfile_verify(s.env, FOLDER, &second, &err), &err);
-    write_groups(fold, order + 7, 60, &third, &content); /* the good one is shared again */
+    write_groups(fold, order + 7, 60, &third,
+                 &content); /* the good one is shared again */
     CHECK_STR(third.name, second.name);
     check_refused(&first, "damaged", 100);
 }
@@ -339,7 +343,8 @@ forge(const la_partfile_ref *ref, void (*change)(uint8_t *file, size_t size))
     }
     la_store_u32(file + 60, la_crc32c(0, file, 60));
     forged.digest = la_xxh128(file, size, 0);
-    snprintf(forged.name, sizeof forged.name, "f%08x.groups", (uint32_t)forged.digest.lo);
+    snprintf(forged.name, sizeof forged.name, "f%08x.groups",
+             (uint32_t)forged.digest.lo);
     la_error err;
     CHECK_OK(la_file_publish(s.env, FOLDER, forged.name, file, size, &err), &err);
     free(file);
@@ -436,9 +441,9 @@ static void
 forged_files_are_refused(void)
 {
     static void (*const changes[])(uint8_t *, size_t) = {
-        more_groups, more_blocks,    fewer_blocks,  index_outside, index_in_header,
-        reserved,    newer,          flags,         block_outside, block_too_long,
-        bomb,        raw_too_long,   no_raw,        key_too_long};
+        more_groups, more_blocks,  fewer_blocks, index_outside, index_in_header,
+        reserved,    newer,        flags,        block_outside, block_too_long,
+        bomb,        raw_too_long, no_raw,       key_too_long};
     la_partfile_ref ref;
     la_hash128 content;
     write_groups(fold, order, group_count, &ref, &content);
@@ -512,22 +517,32 @@ lists_come_back_and_bad_ones_are_refused(void)
     static const char *const good =
         "{\"buckets\":0,\"deltas\":[],\"partitions\":[{\"base\":null,\"content_hash\":"
         "\"00000000000000000000000000000000\",\"groups\":1,\"partition\":-5}]}";
-#define FILE_OF(name)                                                                    \
-    "{\"buckets\":0,\"deltas\":[{\"digest\":\"00000000000000000000000000000000\","       \
+#define FILE_OF(name)                                                                  \
+    "{\"buckets\":0,\"deltas\":[{\"digest\":\"00000000000000000000000000000000\","     \
     "\"groups\":1,\"name\":\"" name "\",\"size\":1}],\"partitions\":[]}"
-#define ONE "{\"base\":null,\"content_hash\":\"00000000000000000000000000000000\","      \
-            "\"groups\":1,\"partition\":7}"
+#define ONE                                                                            \
+    "{\"base\":null,\"content_hash\":\"00000000000000000000000000000000\","            \
+    "\"groups\":1,\"partition\":7}"
     static const char *const bad[] = {
-        "", "[]", "{}", "{\"buckets\":33,\"deltas\":[],\"partitions\":[]}",
+        "",
+        "[]",
+        "{}",
+        "{\"buckets\":33,\"deltas\":[],\"partitions\":[]}",
         "{\"buckets\":-1,\"deltas\":[],\"partitions\":[]}",
         "{\"buckets\":0,\"deltas\":{},\"partitions\":[]}",
         "{\"buckets\":0,\"deltas\":[],\"partitions\":[7]}",
         "{\"buckets\":0,\"deltas\":[1,2,3,4,5],\"partitions\":[]}",
         "{\"buckets\":0,\"deltas\":[],\"partitions\":[" ONE "," ONE "]}",
-        FILE_OF(""), FILE_OF("../../x.groups"), FILE_OF("/etc/passwd"), FILE_OF(".groups"),
-        FILE_OF("00"), FILE_OF("00.groups/x"), FILE_OF("0\\u0000.groups"),
-        FILE_OF("00000000000000000000000000000000000000000000000000000000000000000000000000"
-                "0000.groups")};
+        FILE_OF(""),
+        FILE_OF("../../x.groups"),
+        FILE_OF("/etc/passwd"),
+        FILE_OF(".groups"),
+        FILE_OF("00"),
+        FILE_OF("00.groups/x"),
+        FILE_OF("0\\u0000.groups"),
+        FILE_OF(
+            "00000000000000000000000000000000000000000000000000000000000000000000000000"
+            "0000.groups")};
     static const uint8_t uuid[16] = {1};
     la_error err;
     la_doc_id id;
@@ -542,15 +557,15 @@ lists_come_back_and_bad_ones_are_refused(void)
     la_version_list_fini(&list);
     CHECK_EQ(written.size, id.size);
     for (uint64_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        CHECK_OK(la_doc_write(s.env, FOLDER, LA_DOC_VERSION, uuid, 200 + i, NULL, bad[i],
-                              strlen(bad[i]), &id, &err),
+        CHECK_OK(la_doc_write(s.env, FOLDER, LA_DOC_VERSION, uuid, 200 + i, NULL,
+                              bad[i], strlen(bad[i]), &id, &err),
                  &err);
         la_status status = la_version_list_read(s.env, FOLDER, uuid, &id, &list, &err);
         CHECK_MSG(status == LA_DAMAGED, "%s: %s", bad[i], la_status_name(status));
     }
     id.number = 999;
-    CHECK_STATUS(la_version_list_read(s.env, FOLDER, uuid, &id, &list, &err), LA_DAMAGED,
-                 &err);
+    CHECK_STATUS(la_version_list_read(s.env, FOLDER, uuid, &id, &list, &err),
+                 LA_DAMAGED, &err);
 }
 
 int

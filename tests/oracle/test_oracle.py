@@ -51,6 +51,7 @@ COL_A, COL_B = ["col", "a"], ["col", "b"]
         (["is_in", COL_A, [["lit", "i64", 1], ["lit", "i64", 5]]], 5, 0, True),
         (["when", ["lit", "bool", None], COL_A, COL_B], 1, 2, 2),
         (["fill_null", COL_A, COL_B], None, 2, 2),
+        (["fill_null", COL_A, ["mod", COL_A, COL_B]], 4, 0, 4),
         # only the chosen branch may fail
         (
             ["when", ["eq", COL_B, ["lit", "i64", 0]], COL_A, ["mod", COL_A, COL_B]],

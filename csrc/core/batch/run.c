@@ -34,10 +34,10 @@ typedef struct view_run {
     la_snapshot *snapshot; /* borrowed from the run's list */
     uint64_t from, cutoff;
     bool incremental;
-    bool unchanged; /* nothing new since the published version: `made` is that one */
+    bool unchanged;  /* nothing new since the published version: `made` is that one */
     bool one_thread; /* several did not get by with the memory */
     la_version_list previous; /* incremental: what the delta is merged with */
-    la_counts counts; /* incremental: of the previous version, to begin with */
+    la_counts counts;         /* incremental: of the previous version, to begin with */
     stage at;
     la_recompute *recompute;
     la_version_list list;
@@ -103,7 +103,8 @@ snapshot_of(la_batch *batch, const char *log_name, la_snapshot **out, la_error *
 
 /* What the run starts from: the published version where it may be merged with. */
 static la_status
-plan_increment(la_batch *batch, view_run *run, const la_view_entry *entry, la_error *err)
+plan_increment(la_batch *batch, view_run *run, const la_view_entry *entry,
+               la_error *err)
 {
     const la_view_version *current = la_view_entry_current(entry);
     run->counts.failed_first = LA_NO_POSITION;
@@ -113,22 +114,24 @@ plan_increment(la_batch *batch, view_run *run, const la_view_entry *entry, la_er
     bool same = memcmp(current->fingerprint, run->plan->fingerprint, 32) == 0;
     uint64_t end = la_snapshot_end(run->snapshot);
     if (end < current->cutoff && same && batch->options.publish) {
-        la_status status = la_fail(err, LA_DAMAGED,
-                                   "could not run view \"%s\": its cutoff is %llu, but log "
-                                   "\"%s\" ends at %llu: the log lost rows",
-                                   run->name, (unsigned long long)current->cutoff,
-                                   run->plan->log, (unsigned long long)end);
-        la_error_hint(err, "restore the log; or run with publish=False and roll back to that "
-                           "version to accept the loss");
+        la_status status =
+            la_fail(err, LA_DAMAGED,
+                    "could not run view \"%s\": its cutoff is %llu, but log "
+                    "\"%s\" ends at %llu: the log lost rows",
+                    run->name, (unsigned long long)current->cutoff, run->plan->log,
+                    (unsigned long long)end);
+        la_error_hint(
+            err, "restore the log; or run with publish=False and roll back to that "
+                 "version to accept the loss");
         return status;
     }
     if (run->cutoff < current->cutoff && same && batch->options.publish) {
-        la_status status = la_fail(err, LA_STALE,
-                                   "could not run view \"%s\" up to position %llu: version "
-                                   "%llu already reaches %llu",
-                                   run->name, (unsigned long long)run->cutoff,
-                                   (unsigned long long)current->number,
-                                   (unsigned long long)current->cutoff);
+        la_status status = la_fail(
+            err, LA_STALE,
+            "could not run view \"%s\" up to position %llu: version "
+            "%llu already reaches %llu",
+            run->name, (unsigned long long)run->cutoff,
+            (unsigned long long)current->number, (unsigned long long)current->cutoff);
         la_error_hint(err, "use rollback to go back to an older version");
         return status;
     }
@@ -169,11 +172,12 @@ prepare_run(la_batch *batch, view_run *run, const la_view_entry *entry, la_error
     uint64_t end = la_snapshot_end(run->snapshot);
     run->cutoff = batch->options.cutoff == LA_NO_POSITION ? end : batch->options.cutoff;
     if (run->cutoff > end) {
-        return la_fail(err, LA_NOT_FOUND,
-                       "could not run view \"%s\" up to position %llu: log \"%s\" ends at "
-                       "%llu",
-                       run->name, (unsigned long long)run->cutoff, run->plan->log,
-                       (unsigned long long)end);
+        return la_fail(
+            err, LA_NOT_FOUND,
+            "could not run view \"%s\" up to position %llu: log \"%s\" ends at "
+            "%llu",
+            run->name, (unsigned long long)run->cutoff, run->plan->log,
+            (unsigned long long)end);
     }
     status = plan_increment(batch, run, entry, err);
     batch->rows_total += run->cutoff - run->from;
@@ -211,8 +215,9 @@ prepare(la_batch *batch, const char *const *names, size_t name_count, la_error *
                                          ? &batch->base->views[i]
                                          : la_catalogue_view(batch->base, names[i]);
         if (entry == NULL) {
-            return la_fail(err, LA_NOT_FOUND, "could not run view \"%.128s\": there is none "
-                                              "of that name",
+            return la_fail(err, LA_NOT_FOUND,
+                           "could not run view \"%.128s\": there is none "
+                           "of that name",
                            names[i]);
         }
         if (is_in_run(batch, i, entry->name)) {
@@ -234,7 +239,8 @@ la_batch_open(la_store *store, const char *const *names, size_t name_count,
     if (status != LA_OK) {
         return status;
     }
-    static const la_batch_options defaults = {.cutoff = LA_NO_POSITION, .publish = true};
+    static const la_batch_options defaults = {.cutoff = LA_NO_POSITION,
+                                              .publish = true};
     la_batch *batch = la_calloc(store->env, 1, sizeof *batch);
     if (batch == NULL) {
         la_store_publish_unlock(store);
@@ -273,11 +279,10 @@ step_fold(la_batch *batch, view_run *run, la_error *err)
     }
     if (run->recompute == NULL) {
         run->started_ns = now_ns(batch);
-        la_status status = la_recompute_start(run->plan, run->snapshot, run->from,
-                                              run->cutoff,
-                                              run->one_thread ? 1 : batch->options.threads,
-                                              batch->options.memory_max, &run->recompute,
-                                              err);
+        la_status status =
+            la_recompute_start(run->plan, run->snapshot, run->from, run->cutoff,
+                               run->one_thread ? 1 : batch->options.threads,
+                               batch->options.memory_max, &run->recompute, err);
         if (status != LA_OK) {
             return status;
         }
@@ -326,11 +331,11 @@ step_write(la_batch *batch, view_run *run, la_error *err)
     run->recompute = NULL;
     int64_t merged = now_ns(batch);
     run->merge_ns = merged - started;
-    status = run->incremental
-                 ? la_write_incremental(env, batch->codec, run->folder, fold,
-                                        &run->previous, batch->options.memory_max,
-                                        &run->list, err)
-                 : la_write_full(env, batch->codec, run->folder, fold, &run->list, err);
+    status =
+        run->incremental
+            ? la_write_incremental(env, batch->codec, run->folder, fold, &run->previous,
+                                   batch->options.memory_max, &run->list, err)
+            : la_write_full(env, batch->codec, run->folder, fold, &run->list, err);
     la_counts_add(&run->counts, la_fold_counts(fold));
     la_fold_free(fold);
     if (status == LA_OK) {
@@ -364,7 +369,8 @@ add_version(la_batch *batch, la_catalogue *draft, view_run *run, la_error *err)
     /* Strings are the draft's: they live as long as it does. */
     run->made.plan = la_arena_strndup(&draft->arena, run->plan->canonical,
                                       run->plan->canonical_size);
-    run->made.log = la_arena_strndup(&draft->arena, run->plan->log, strlen(run->plan->log));
+    run->made.log =
+        la_arena_strndup(&draft->arena, run->plan->log, strlen(run->plan->log));
     if (run->made.plan == NULL || run->made.log == NULL) {
         return la_fail_nomem(err, run->plan->canonical_size);
     }
@@ -396,15 +402,16 @@ put_run(la_buf *to, const view_run *run)
     la_hex(content, sizeof content, hex);
     la_buf_text(to, "{\"view\":");
     la_json_put_text(to, run->name, strlen(run->name));
-    la_buf_printf(to,
-                  ",\"unchanged\":%s,\"incremental\":%s,\"version\":%llu,\"cutoff\":%llu,"
-                  "\"rows\":%llu,\"groups\":%llu,\"bytes\":%llu,\"partitions\":%u,"
-                  "\"deltas\":%u,\"content_hash\":\"%s\",",
-                  run->unchanged ? "true" : "false", run->incremental ? "true" : "false",
-                  (unsigned long long)run->made.number, (unsigned long long)run->cutoff,
-                  (unsigned long long)run->rows, (unsigned long long)run->made.groups,
-                  (unsigned long long)run->made.bytes, list->partition_count,
-                  list->delta_count, hex);
+    la_buf_printf(
+        to,
+        ",\"unchanged\":%s,\"incremental\":%s,\"version\":%llu,\"cutoff\":%llu,"
+        "\"rows\":%llu,\"groups\":%llu,\"bytes\":%llu,\"partitions\":%u,"
+        "\"deltas\":%u,\"content_hash\":\"%s\",",
+        run->unchanged ? "true" : "false", run->incremental ? "true" : "false",
+        (unsigned long long)run->made.number, (unsigned long long)run->cutoff,
+        (unsigned long long)run->rows, (unsigned long long)run->made.groups,
+        (unsigned long long)run->made.bytes, list->partition_count, list->delta_count,
+        hex);
     la_buf_printf(to,
                   "\"fold_seconds\":%.6f,\"merge_seconds\":%.6f,\"write_seconds\":%.6f,"
                   "\"counts\":",
@@ -425,13 +432,15 @@ begin_report(la_batch *batch, la_error *err)
         la_buf_text(to, i == 0 ? "" : ",");
         put_run(to, &batch->runs[i]);
     }
-    return la_buf_room(to, REPORT_END_MAX) == NULL ? la_fail_nomem(err, to->size) : LA_OK;
+    return la_buf_room(to, REPORT_END_MAX) == NULL ? la_fail_nomem(err, to->size)
+                                                   : LA_OK;
 }
 
 static void
 end_report(la_batch *batch, int64_t publish_ns)
 {
-    la_buf_printf(&batch->report, "],\"publish_seconds\":%.6f}", (double)publish_ns * 1e-9);
+    la_buf_printf(&batch->report, "],\"publish_seconds\":%.6f}",
+                  (double)publish_ns * 1e-9);
     la_buf_u8(&batch->report, 0);
 }
 
@@ -500,7 +509,9 @@ fill_progress(const la_batch *batch, la_progress *progress)
     progress->views_done = batch->current;
     progress->views_total = batch->run_count;
     progress->view = run == NULL ? "" : run->name;
-    progress->stage = run == NULL ? "publish" : run->at == STAGE_FOLD ? "fold" : "write";
+    progress->stage = run == NULL             ? "publish"
+                      : run->at == STAGE_FOLD ? "fold"
+                                              : "write";
 }
 
 static la_status

@@ -48,8 +48,8 @@ place_is_sorted(const placed *places, uint32_t count)
 
 /* `places` and `order` have room for every group. */
 static la_status
-place_groups(const la_env *env, const la_fold *fold, uint32_t bucket_bits, placed *places,
-             uint32_t *order, la_error *err)
+place_groups(const la_env *env, const la_fold *fold, uint32_t bucket_bits,
+             placed *places, uint32_t *order, la_error *err)
 {
     uint32_t count = la_fold_group_count(fold);
     const la_window *window = &la_fold_plan(fold)->window;
@@ -139,7 +139,7 @@ write_partitions(la_codec *codec, const char *folder, const la_fold *fold,
         }
         la_status status =
             la_partfile_write(p->env, codec, folder, fold, p->order + from, to - from,
-                            &partition->base, &partition->content, err);
+                              &partition->base, &partition->content, err);
         if (status != LA_OK) {
             return status;
         }
@@ -159,8 +159,8 @@ choose_bucket_bits(uint32_t groups)
 }
 
 la_status
-la_write_full(const la_env *env, la_codec *codec, const char *folder, const la_fold *fold,
-              la_version_list *list, la_error *err)
+la_write_full(const la_env *env, la_codec *codec, const char *folder,
+              const la_fold *fold, la_version_list *list, la_error *err)
 {
     list->bucket_bits = choose_bucket_bits(la_fold_group_count(fold));
     placing p = {0};
@@ -220,12 +220,13 @@ static la_status
 load_deltas(increment *inc, uint64_t memory_max, la_error *err)
 {
     const la_version_list *previous = inc->previous;
-    la_status status = la_fold_new(la_fold_plan(inc->delta), memory_max, &inc->deltas, err);
+    la_status status =
+        la_fold_new(la_fold_plan(inc->delta), memory_max, &inc->deltas, err);
     uint64_t delta_groups = la_fold_group_count(inc->delta);
     for (uint32_t i = 0; i < previous->delta_count && status == LA_OK; i++) {
         delta_groups += previous->deltas[i].groups;
-        status = la_partfile_load(inc->env, inc->folder, &previous->deltas[i], inc->deltas,
-                                  err);
+        status = la_partfile_load(inc->env, inc->folder, &previous->deltas[i],
+                                  inc->deltas, err);
     }
     inc->compact = previous->delta_count == LA_DELTAS_MAX ||
                    delta_groups > la_version_list_groups(previous) / 4;
@@ -239,7 +240,8 @@ find_touched(increment *inc, la_error *err)
     la_status status = add_touched(&inc->delta_places, &inc->touched, err);
     if (status == LA_OK && inc->compact) {
         placing old = {0};
-        status = placing_init(&old, inc->env, inc->deltas, inc->previous->bucket_bits, err);
+        status =
+            placing_init(&old, inc->env, inc->deltas, inc->previous->bucket_bits, err);
         if (status == LA_OK) {
             status = add_touched(&old, &inc->touched, err);
         }
@@ -251,7 +253,8 @@ find_touched(increment *inc, la_error *err)
 static la_status
 load_touched(increment *inc, uint64_t memory_max, la_error *err)
 {
-    la_status status = la_fold_new(la_fold_plan(inc->delta), memory_max, &inc->all, err);
+    la_status status =
+        la_fold_new(la_fold_plan(inc->delta), memory_max, &inc->all, err);
     for (uint32_t i = 0; i < inc->touched.partition_count && status == LA_OK; i++) {
         const la_partition *p =
             la_version_list_find(inc->previous, inc->touched.partitions[i].id);
@@ -280,7 +283,8 @@ account(const increment *inc, bool before, la_version_list *list, uint32_t *new_
         la_buf_clear(&key);
         la_fold_key(inc->delta, places->order[i], &key);
         la_partition *p = la_version_list_add(list, places->places[i].partition);
-        uint32_t group = key.failed ? UINT32_MAX : la_fold_find(inc->all, key.data, key.size);
+        uint32_t group =
+            key.failed ? UINT32_MAX : la_fold_find(inc->all, key.data, key.size);
         if (p != NULL && group != UINT32_MAX) {
             la_hash128 hash = la_partfile_hash(&scratch, inc->all, group);
             p->content = before ? la_hash128_sub(p->content, hash)
@@ -310,7 +314,8 @@ merge_delta(increment *inc, la_version_list *list, la_error *err)
         status = account(inc, false, list, &missing, err);
     }
     /* A look-up that runs out of memory finds nothing, and is seen here. */
-    if (status == LA_OK && (missing > 0 || la_fold_group_count(inc->all) - count != added)) {
+    if (status == LA_OK &&
+        (missing > 0 || la_fold_group_count(inc->all) - count != added)) {
         status = la_fail_nomem(err, inc->delta_places.count);
     }
     return status;
@@ -324,16 +329,17 @@ write_compacted(increment *inc, la_version_list *list, la_error *err)
     placing p = {0};
     la_status status = placing_init(&p, inc->env, inc->all, list->bucket_bits, err);
     if (status == LA_OK) {
-        status = write_partitions(inc->codec, inc->folder, inc->all, &p, &inc->touched, list,
-                                  err);
+        status = write_partitions(inc->codec, inc->folder, inc->all, &p, &inc->touched,
+                                  list, err);
     }
     placing_fini(&p);
     la_hash128 found = la_version_list_content(list);
     if (status == LA_OK && (found.lo != expected.lo || found.hi != expected.hi)) {
-        status = la_fail_damaged(err, inc->folder, 0,
-                                 "could not merge deltas in \"%s\": the states are not those "
-                                 "that the version list describes",
-                                 inc->folder);
+        status = la_fail_damaged(
+            err, inc->folder, 0,
+            "could not merge deltas in \"%s\": the states are not those "
+            "that the version list describes",
+            inc->folder);
     }
     return status;
 }

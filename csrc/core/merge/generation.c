@@ -26,9 +26,10 @@ explain_missing(la_generation *g, la_status status, la_error *err)
     if (status == LA_DAMAGED) {
         return status; /* the error has been filled in */
     }
-    return la_fail_damaged(err, g->folder, 0,
-                           "could not read view \"%s\": a file of version %llu is missing",
-                           g->view_name, (unsigned long long)g->version);
+    return la_fail_damaged(
+        err, g->folder, 0,
+        "could not read view \"%s\": a file of version %llu is missing", g->view_name,
+        (unsigned long long)g->version);
 }
 
 static la_status
@@ -42,8 +43,9 @@ set_up_version(la_generation *g, const la_view_entry *entry, uint64_t number,
     }
     const la_view_version *version = la_view_entry_version(entry, number);
     if (version == NULL) {
-        la_status status = la_fail(err, LA_NOT_FOUND, "view \"%s\" keeps no version %llu",
-                                   entry->name, (unsigned long long)number);
+        la_status status =
+            la_fail(err, LA_NOT_FOUND, "view \"%s\" keeps no version %llu", entry->name,
+                    (unsigned long long)number);
         la_error_hint(err, "view.versions lists the kept ones");
         return status;
     }
@@ -57,7 +59,8 @@ set_up_version(la_generation *g, const la_view_entry *entry, uint64_t number,
     status = explain_missing(g, status, err);
     if (status == LA_OK) {
         g->loaded = la_calloc(g->store->env, g->list.partition_count + 1, 1);
-        status = g->loaded == NULL ? la_fail_nomem(err, g->list.partition_count) : LA_OK;
+        status =
+            g->loaded == NULL ? la_fail_nomem(err, g->list.partition_count) : LA_OK;
     }
     return status;
 }
@@ -70,17 +73,19 @@ check_meaning(const la_generation *g, const la_view_entry *entry, la_error *err)
     if (memcmp(version->fingerprint, g->plan->fingerprint, 32) == 0) {
         return LA_OK;
     }
-    la_status status = la_fail(err, LA_CONFLICT,
-                               "could not read version %llu of view \"%s\": it was made with "
-                               "another semantics version of an aggregate",
-                               (unsigned long long)g->version, entry->name);
+    la_status status =
+        la_fail(err, LA_CONFLICT,
+                "could not read version %llu of view \"%s\": it was made with "
+                "another semantics version of an aggregate",
+                (unsigned long long)g->version, entry->name);
     la_error_hint(err, "run a full batch: it publishes a version of today's meaning");
     return status;
 }
 
 la_status
-la_generation_new(la_view *view, const la_catalogue *catalogue, const la_view_entry *entry,
-                  uint64_t number, la_generation **out, la_error *err)
+la_generation_new(la_view *view, const la_catalogue *catalogue,
+                  const la_view_entry *entry, uint64_t number, la_generation **out,
+                  la_error *err)
 {
     la_store *store = view->store;
     la_generation *g = la_calloc(store->env, 1, sizeof *g);
@@ -93,8 +98,9 @@ la_generation_new(la_view *view, const la_catalogue *catalogue, const la_view_en
     g->folder = la_strdup(store->env, view->folder);
     const char *plan_text = NULL;
     g->view_name = view->name;
-    la_status status = g->folder == NULL ? la_fail_nomem(err, strlen(view->folder))
-                                         : set_up_version(g, entry, number, &plan_text, err);
+    la_status status = g->folder == NULL
+                           ? la_fail_nomem(err, strlen(view->folder))
+                           : set_up_version(g, entry, number, &plan_text, err);
     if (status == LA_OK) {
         status = la_store_plan(store, plan_text, &g->plan, err);
     }
@@ -146,14 +152,15 @@ static la_status
 load_partition(la_generation *g, uint32_t i, la_error *err)
 {
     la_status status = LA_OK;
-    for (uint32_t d = 0; !g->deltas_loaded && d < g->list.delta_count && status == LA_OK;
-         d++) {
-        status = la_partfile_load(g->store->env, g->folder, &g->list.deltas[d], g->base, err);
+    for (uint32_t d = 0;
+         !g->deltas_loaded && d < g->list.delta_count && status == LA_OK; d++) {
+        status = la_partfile_load(g->store->env, g->folder, &g->list.deltas[d], g->base,
+                                  err);
     }
     g->deltas_loaded = true;
     if (status == LA_OK && g->list.partitions[i].base.name[0] != '\0') {
         status = la_partfile_load(g->store->env, g->folder, &g->list.partitions[i].base,
-                                g->base, err);
+                                  g->base, err);
     }
     g->loaded[i] = 1;
     g->broken = status != LA_OK;
@@ -167,9 +174,9 @@ la_generation_load(la_generation *g, int64_t since, int64_t until, const la_buf 
 {
     const la_window *window = &g->plan->window;
     bool windowed = window->kind != LA_WINDOW_NONE;
-    int64_t bucket = key == NULL || windowed
-                         ? -1
-                         : la_partition_of_key(key->data, key->size, g->list.bucket_bits);
+    int64_t bucket = key == NULL || windowed ? -1
+                                             : la_partition_of_key(key->data, key->size,
+                                                                   g->list.bucket_bits);
     for (uint32_t i = 0; i < g->list.partition_count; i++) {
         int64_t id = g->list.partitions[i].id;
         bool wanted = windowed ? id < until && la_partition_end(window, id) > since

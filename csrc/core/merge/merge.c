@@ -46,13 +46,15 @@ static la_status
 merge_pair(la_merge *merge, la_merge_row *row, const la_buf *key, la_buf *states,
            la_error *err)
 {
-    la_status status = add_states(merge->merged, merge->batch, row->batch, key, states, err);
+    la_status status =
+        add_states(merge->merged, merge->batch, row->batch, key, states, err);
     if (status == LA_OK) {
         status = add_states(merge->merged, merge->speed, row->speed, key, states, err);
     }
     if (status == LA_OK) {
         row->merged = la_fold_find(merge->merged, key->data, key->size);
-        if (row->merged == UINT32_MAX) { /* it is there: the look-up ran out of memory */
+        if (row->merged ==
+            UINT32_MAX) { /* it is there: the look-up ran out of memory */
             status = la_fail_nomem(err, key->size);
         }
     }
@@ -200,9 +202,10 @@ copy_text_column(la_chunk *out, uint32_t column, const share *shares,
         }
     }
     if (size > UINT32_MAX) {
-        return la_fail(err, LA_BUDGET,
-                       "an answer's text column of %llu bytes is too large: narrow the query",
-                       (unsigned long long)size);
+        return la_fail(
+            err, LA_BUDGET,
+            "an answer's text column of %llu bytes is too large: narrow the query",
+            (unsigned long long)size);
     }
     char *heap;
     la_status status = la_chunk_heap(out, column, (size_t)size, &heap, err);
@@ -286,8 +289,8 @@ copy_overflow(la_chunk *out, uint32_t agg, const share *shares,
 
 static la_status
 assemble(const la_merge *merge, const share *shares, const uint8_t *share_of_row,
-         uint32_t row_count, uint32_t agg_count, la_chunk **out, const uint8_t **overflow,
-         la_error *err)
+         uint32_t row_count, uint32_t agg_count, la_chunk **out,
+         const uint8_t **overflow, la_error *err)
 {
     const la_schema *schema = la_fold_result_schema(merge->batch);
     la_chunk *chunk;
@@ -305,7 +308,8 @@ assemble(const la_merge *merge, const share *shares, const uint8_t *share_of_row
         }
     }
     for (uint32_t a = 0; a < agg_count && status == LA_OK; a++) {
-        status = copy_overflow(chunk, a, shares, share_of_row, row_count, overflow, err);
+        status =
+            copy_overflow(chunk, a, shares, share_of_row, row_count, overflow, err);
     }
     if (status != LA_OK) {
         la_chunk_free(chunk);
@@ -317,8 +321,8 @@ assemble(const la_merge *merge, const share *shares, const uint8_t *share_of_row
 }
 
 static la_status
-shares_init(share *shares, const la_merge *merge, uint32_t row_count, uint32_t agg_count,
-            la_error *err)
+shares_init(share *shares, const la_merge *merge, uint32_t row_count,
+            uint32_t agg_count, la_error *err)
 {
     memset(shares, 0, SHARE_COUNT * sizeof *shares);
     shares[SHARE_BATCH].fold = merge->batch;
@@ -393,8 +397,8 @@ la_merge_finish(const la_merge *merge, const la_merge_row *rows, uint32_t row_co
         shares[only].chunk = NULL;
     }
     else if (status == LA_OK) {
-        status = assemble(merge, shares, share_of_row, row_count, agg_count, out, overflow,
-                          err);
+        status = assemble(merge, shares, share_of_row, row_count, agg_count, out,
+                          overflow, err);
     }
     shares_fini(shares, env, row_count, agg_count);
     la_dealloc(env, share_of_row, row_count + 1u);

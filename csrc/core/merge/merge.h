@@ -27,10 +27,12 @@ typedef struct la_merge_shape {
     la_status (*make)(void *ctx, la_fold **out, la_error *err);
 } la_merge_shape;
 LA_MUST_CHECK la_status la_merge_init(la_merge *merge, const la_env *env,
-                                      const la_fold *batch, const uint32_t *batch_groups,
+                                      const la_fold *batch,
+                                      const uint32_t *batch_groups,
                                       uint32_t batch_count, const la_fold *speed,
-                                      const uint32_t *speed_groups, uint32_t speed_count,
-                                      const la_merge_shape *shape, la_error *err);
+                                      const uint32_t *speed_groups,
+                                      uint32_t speed_count, const la_merge_shape *shape,
+                                      la_error *err);
 void la_merge_fini(la_merge *merge);
 
 /* The fold and group that hold a row's merged state. */

@@ -30,7 +30,8 @@ struct la_query {
     la_snapshot *snapshot;
     uint64_t target; /* the live fold must reach it */
     bool resolved, done;
-    bool started_over; /* the memory budget was used up by what other queries had loaded */
+    bool
+        started_over; /* the memory budget was used up by what other queries had loaded */
     la_result result;
     la_buf receipt;
 };
@@ -91,7 +92,8 @@ version_as_of(const la_view_entry *entry, uint64_t as_of)
     uint64_t best = 0, best_cutoff = 0;
     for (uint32_t i = 0; current != NULL && i < entry->version_count; i++) {
         const la_view_version *v = &entry->versions[i];
-        if (v->cutoff <= as_of && memcmp(v->fingerprint, current->fingerprint, 32) == 0 &&
+        if (v->cutoff <= as_of &&
+            memcmp(v->fingerprint, current->fingerprint, 32) == 0 &&
             (best == 0 || v->cutoff >= best_cutoff)) {
             best = v->number;
             best_cutoff = v->cutoff;
@@ -129,11 +131,12 @@ take_snapshot(la_query *query, la_generation *g, la_error *err)
     }
     if (query->spec.as_of != LA_NO_POSITION) {
         if (query->spec.as_of > end) {
-            return la_fail(err, LA_NOT_FOUND,
-                           "could not answer as of position %llu: log \"%s\" is durable up "
-                           "to %llu",
-                           (unsigned long long)query->spec.as_of, g->plan->log,
-                           (unsigned long long)end);
+            return la_fail(
+                err, LA_NOT_FOUND,
+                "could not answer as of position %llu: log \"%s\" is durable up "
+                "to %llu",
+                (unsigned long long)query->spec.as_of, g->plan->log,
+                (unsigned long long)end);
         }
         query->target = query->spec.as_of;
     }
@@ -162,7 +165,8 @@ new_as_of(la_query *query, const la_catalogue *catalogue, const la_view_entry *e
     if (number == 0 && current != NULL) {
         published.plan = current->plan; /* not a candidate's */
     }
-    return la_generation_new(query->view, catalogue, &published, number, &query->own, err);
+    return la_generation_new(query->view, catalogue, &published, number, &query->own,
+                             err);
 }
 
 static la_status
@@ -177,11 +181,12 @@ resolve(la_query *query, la_error *err)
     const la_view_entry *entry = la_catalogue_view(catalogue, view->name);
     la_generation *g = view->cache;
     if (entry == NULL) {
-        status = la_fail(err, LA_NOT_FOUND, "there is no view \"%s\" any more", view->name);
+        status =
+            la_fail(err, LA_NOT_FOUND, "there is no view \"%s\" any more", view->name);
     }
     else if (query->spec.version != 0) {
-        status = la_generation_new(view, catalogue, entry, query->spec.version, &query->own,
-                                   err);
+        status = la_generation_new(view, catalogue, entry, query->spec.version,
+                                   &query->own, err);
     }
     else if (query->spec.as_of != LA_NO_POSITION) {
         status = new_as_of(query, catalogue, entry, err);
@@ -215,7 +220,6 @@ typedef struct sides {
     uint32_t batch_count, speed_count;
     uint32_t batch_room, speed_room;
 } sides;
-
 
 static la_status
 make_room(sides *s, uint32_t batch, uint32_t speed, la_error *err)
@@ -262,7 +266,8 @@ select_all(sides *s, la_error *err)
         return status;
     }
     memcpy(s->batch_groups, order, count * sizeof *order);
-    s->batch_count = la_select_groups(&s->query->spec, s->g->base, s->batch_groups, count);
+    s->batch_count =
+        la_select_groups(&s->query->spec, s->g->base, s->batch_groups, count);
     status = la_fold_sorted(s->g->live.fold, s->speed_groups, err);
     if (status != LA_OK) {
         return status;
@@ -293,9 +298,10 @@ copy_groups(const la_fold *from, const uint32_t *groups, uint32_t count, la_fold
         la_buf_clear(&states);
         la_fold_key(from, groups[i], &key);
         la_fold_encode(from, groups[i], &states);
-        status = key.failed || states.failed
-                     ? la_fail_nomem(err, states.size)
-                     : la_fold_add(fold, key.data, key.size, states.data, states.size, err);
+        status =
+            key.failed || states.failed
+                ? la_fail_nomem(err, states.size)
+                : la_fold_add(fold, key.data, key.size, states.data, states.size, err);
     }
     la_buf_fini(&key);
     la_buf_fini(&states);
@@ -386,8 +392,9 @@ make_receipt(la_query *query, const la_generation *g, const sides *s, la_error *
     la_buf_clear(to);
     la_buf_text(to, "{\"view\":");
     la_json_put_text(to, query->view->name, strlen(query->view->name));
-    la_buf_printf(to, ",\"fingerprint\":\"%s\",\"version\":%llu,\"catalogue\":%llu,", hex,
-                  (unsigned long long)g->version, (unsigned long long)g->catalogue_number);
+    la_buf_printf(to, ",\"fingerprint\":\"%s\",\"version\":%llu,\"catalogue\":%llu,",
+                  hex, (unsigned long long)g->version,
+                  (unsigned long long)g->catalogue_number);
     put_log_position(to, "cutoff", g->plan->log, g->cutoff);
     put_log_position(to, "position", g->plan->log, g->live.position);
     if (g->version != 0) {
@@ -414,8 +421,9 @@ make_receipt(la_query *query, const la_generation *g, const sides *s, la_error *
     }
     la_buf_printf(to, "\"answered_us\":%lld,\"durable\":true,\"erasure_epoch\":0,",
                   (long long)query->env->io.wall_us(query->env->io.ctx));
-    la_buf_printf(to, "\"batch_rows\":%llu,\"speed_rows\":%llu,\"batch_groups\":%u,"
-                      "\"speed_groups\":%u,\"rows\":",
+    la_buf_printf(to,
+                  "\"batch_rows\":%llu,\"speed_rows\":%llu,\"batch_groups\":%u,"
+                  "\"speed_groups\":%u,\"rows\":",
                   (unsigned long long)g->cutoff,
                   (unsigned long long)(g->live.position - g->cutoff), s->batch_count,
                   s->speed_count);
@@ -435,9 +443,9 @@ merge_sides(sides *s, la_error *err)
     la_query *query = s->query;
     la_merge merge;
     la_merge_shape shape = {s, make_empty};
-    la_status status = la_merge_init(&merge, query->env, s->batch, s->batch_groups,
-                                     s->batch_count, s->speed, s->speed_groups,
-                                     s->speed_count, &shape, err);
+    la_status status =
+        la_merge_init(&merge, query->env, s->batch, s->batch_groups, s->batch_count,
+                      s->speed, s->speed_groups, s->speed_count, &shape, err);
     if (status != LA_OK) {
         return status;
     }
@@ -460,7 +468,8 @@ answer(la_query *query, la_generation *g, la_error *err)
     bool no_rows = spec->limit == 0; /* only the receipt is wanted: read no files */
     sides s = {.query = query, .g = g, .batch = g->base, .speed = g->live.fold};
     if (!no_rows) {
-        status = la_generation_load(g, spec->since, spec->until, point ? &key : NULL, err);
+        status =
+            la_generation_load(g, spec->since, spec->until, point ? &key : NULL, err);
     }
     if (status == LA_OK && !no_rows) {
         status = point ? select_point(&s, &key, err) : select_all(&s, err);
@@ -526,7 +535,8 @@ step_locked(la_query *query, la_error *err)
     la_view *view = query->view;
     la_status status = query->resolved ? LA_OK : resolve(query, err);
     la_generation *g = query->own != NULL ? query->own : view->cache;
-    if (status == LA_OK && g == NULL) { /* another query's failure dropped it: look again */
+    if (status == LA_OK &&
+        g == NULL) { /* another query's failure dropped it: look again */
         forget_resolution(query);
         return LA_MORE;
     }
@@ -540,7 +550,8 @@ step_locked(la_query *query, la_error *err)
             forget_resolution(query);
         }
     }
-    bool stale = status == LA_STALE; /* its files were swept: published anew meanwhile */
+    bool stale =
+        status == LA_STALE; /* its files were swept: published anew meanwhile */
     bool crowded = status == LA_BUDGET && query->own == NULL && view->cache == NULL &&
                    !query->started_over;
     if (stale || crowded) {
@@ -599,8 +610,8 @@ la_query_exact(const la_query *query, uint32_t column, uint32_t row, char *text,
     const la_result *result = &query->result;
     const la_chunk *chunk = result->parts[LA_PART_MERGED];
     if (!query->done || column >= result->overflow_count || row >= chunk->rows) {
-        return la_fail(err, LA_NOT_FOUND, "the answer has no cell at row %u, column %u", row,
-                       column);
+        return la_fail(err, LA_NOT_FOUND, "the answer has no cell at row %u, column %u",
+                       row, column);
     }
     for (uint32_t i = 0; i < result->exact_count; i++) {
         if (result->exact[i].column == column && result->exact[i].row == row) {

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "base/error.h"
-#include "expr/program.h"
 #include "base/rational.h"
+#include "expr/program.h"
 
 /* --------------------------------------------------------------------- where */
 
@@ -17,7 +17,8 @@ fail_where_row(const uint8_t *failed, uint32_t rows, la_error *err)
 {
     for (uint32_t i = 0; i < rows; i++) {
         if (failed[i] != LA_REASON_NONE) {
-            return la_fail(err, LA_EVALUATION, "$.where fails on a row of the answer: %s",
+            return la_fail(err, LA_EVALUATION,
+                           "$.where fails on a row of the answer: %s",
                            la_reason_text((la_reason)failed[i]));
         }
     }
@@ -30,7 +31,8 @@ run_where(la_program *program, const la_chunk *chunk, la_column *columns, uint8_
 {
     uint8_t failed[LA_CHUNK_ROWS];
     for (uint32_t at = 0; at < chunk->rows; at += LA_CHUNK_ROWS) {
-        uint32_t rows = chunk->rows - at < LA_CHUNK_ROWS ? chunk->rows - at : LA_CHUNK_ROWS;
+        uint32_t rows =
+            chunk->rows - at < LA_CHUNK_ROWS ? chunk->rows - at : LA_CHUNK_ROWS;
         la_chunk slice;
         la_vec vec;
         memset(failed, 0, sizeof failed);
@@ -53,8 +55,8 @@ run_where(la_program *program, const la_chunk *chunk, la_column *columns, uint8_
 
 /* keep[i] = row i passes. */
 static la_status
-apply_where(const la_env *env, const la_json *where, const la_chunk *chunk, uint8_t *keep,
-            la_error *err)
+apply_where(const la_env *env, const la_json *where, const la_chunk *chunk,
+            uint8_t *keep, la_error *err)
 {
     la_arena arena;
     la_arena_init(&arena, env);
@@ -114,8 +116,8 @@ compare_rows(const void *a, const void *b, void *arg)
 }
 
 static la_status
-find_column(const la_schema *schema, const char *name, const char *what, uint32_t *column,
-            la_error *err)
+find_column(const la_schema *schema, const char *name, const char *what,
+            uint32_t *column, la_error *err)
 {
     int32_t found = la_schema_find(schema, name);
     if (found >= 0) {
@@ -125,12 +127,13 @@ find_column(const la_schema *schema, const char *name, const char *what, uint32_
     char known[300] = "";
     size_t used = 0;
     for (uint32_t i = 0; i < la_schema_count(schema) && used < sizeof known - 1; i++) {
-        int n = snprintf(known + used, sizeof known - used, "%s\"%s\"", i == 0 ? "" : ", ",
-                         la_schema_field(schema, i)->name);
+        int n = snprintf(known + used, sizeof known - used, "%s\"%s\"",
+                         i == 0 ? "" : ", ", la_schema_field(schema, i)->name);
         used += n > 0 ? (size_t)n : 0;
     }
-    return la_fail(err, LA_NOT_FOUND, "$.%s: the answer has no column \"%.128s\"; it has %s",
-                   what, name, known);
+    return la_fail(err, LA_NOT_FOUND,
+                   "$.%s: the answer has no column \"%.128s\"; it has %s", what, name,
+                   known);
 }
 
 static la_status
@@ -142,12 +145,13 @@ apply_order(const la_query_spec *spec, const la_chunk *chunk, uint32_t *rows,
     }
     sort_context sort = {.chunk = chunk};
     if (spec->order_count > LA_AGGREGATES_MAX) {
-        return la_fail(err, LA_INVALID, "$.order_by names %u columns, at most %u can be",
+        return la_fail(err, LA_INVALID,
+                       "$.order_by names %u columns, at most %u can be",
                        spec->order_count, LA_AGGREGATES_MAX);
     }
     for (uint32_t i = 0; i < spec->order_count; i++) {
-        la_status status = find_column(chunk->schema, spec->orders[i].column, "order_by",
-                                       &sort.by[i].column, err);
+        la_status status = find_column(chunk->schema, spec->orders[i].column,
+                                       "order_by", &sort.by[i].column, err);
         if (status != LA_OK) {
             return status;
         }
@@ -180,8 +184,9 @@ pick_columns(const la_env *env, const la_query_spec *spec, const la_schema *sche
              uint32_t *picked, const la_schema **out, la_error *err)
 {
     la_field *fields = la_calloc(env, spec->column_count, sizeof *fields);
-    la_status status =
-        fields == NULL ? la_fail_nomem(err, spec->column_count * sizeof *fields) : LA_OK;
+    la_status status = fields == NULL
+                           ? la_fail_nomem(err, spec->column_count * sizeof *fields)
+                           : LA_OK;
     for (uint32_t i = 0; i < spec->column_count && status == LA_OK; i++) {
         status = find_column(schema, spec->columns[i], "columns", &picked[i], err);
         if (status == LA_OK) {
@@ -255,7 +260,8 @@ take(making *m, const la_chunk *whole, const uint32_t *rows, const la_schema *sc
 }
 
 static la_status
-take_part(making *m, la_part part, const la_schema *schema, la_chunk **out, la_error *err)
+take_part(making *m, la_part part, const la_schema *schema, la_chunk **out,
+          la_error *err)
 {
     const la_fold *fold = part == LA_PART_BATCH ? m->merge->batch : m->merge->speed;
     uint32_t *groups = la_alloc(m->env, (m->row_count + 1u) * sizeof *groups);
@@ -324,8 +330,8 @@ take_overflow(making *m, la_result *result, la_error *err)
             continue;
         }
         void *bytes;
-        la_status status =
-            la_chunk_keep(result->parts[LA_PART_MERGED], m->row_count + 1u, &bytes, err);
+        la_status status = la_chunk_keep(result->parts[LA_PART_MERGED],
+                                         m->row_count + 1u, &bytes, err);
         for (uint32_t i = 0; i < m->row_count && status == LA_OK; i++) {
             ((uint8_t *)bytes)[i] = marks[m->rows[i]];
             if (marks[m->rows[i]]) {
@@ -345,8 +351,8 @@ prepare(making *m, la_result *result, la_error *err)
 {
     const la_schema *schema = la_fold_result_schema(m->merge->batch);
     const la_env *env = m->env;
-    m->column_count = m->spec->column_count != 0 ? m->spec->column_count
-                                                 : la_schema_count(schema);
+    m->column_count =
+        m->spec->column_count != 0 ? m->spec->column_count : la_schema_count(schema);
     m->agg_count = la_fold_plan(m->merge->batch)->agg_count;
     m->rows = la_alloc(env, (m->candidate_count + 1u) * sizeof *m->rows);
     m->overflow = la_calloc(env, m->agg_count, sizeof *m->overflow);
@@ -376,15 +382,15 @@ make_parts(making *m, la_result *result, la_error *err)
         status = choose_rows(m, err);
     }
     if (status == LA_OK) {
-        status = take(m, m->whole, m->rows, result->schema, &result->parts[LA_PART_MERGED],
-                      err);
+        status = take(m, m->whole, m->rows, result->schema,
+                      &result->parts[LA_PART_MERGED], err);
     }
     if (status == LA_OK) {
         status = take_overflow(m, result, err);
     }
     if (status == LA_OK && m->spec->parts) {
-        status = take_part(m, LA_PART_BATCH, result->schema, &result->parts[LA_PART_BATCH],
-                           err);
+        status = take_part(m, LA_PART_BATCH, result->schema,
+                           &result->parts[LA_PART_BATCH], err);
         if (status == LA_OK) {
             status = take_part(m, LA_PART_SPEED, result->schema,
                                &result->parts[LA_PART_SPEED], err);
@@ -435,7 +441,8 @@ la_result_fini(la_result *result)
     }
     la_dealloc(result->env, result->overflow,
                result->overflow_count * sizeof *result->overflow);
-    la_dealloc(result->env, result->exact, result->exact_capacity * sizeof *result->exact);
+    la_dealloc(result->env, result->exact,
+               result->exact_capacity * sizeof *result->exact);
     if (result->schema != NULL) {
         la_schema_release(result->schema);
     }

@@ -15,7 +15,8 @@ typedef struct la_result {
     const la_env *env;
     la_chunk *parts[3]; /* la_part; NULL where not asked */
     const la_schema *schema;
-    const uint8_t **overflow; /* one a column, NULL: all fit; bytes are kept by parts[0] */
+    const uint8_t *
+        *overflow; /* one a column, NULL: all fit; bytes are kept by parts[0] */
     uint32_t overflow_count;
     la_exact_cell *exact; /* cells that do not fit, as integers */
     uint32_t exact_count, exact_capacity;

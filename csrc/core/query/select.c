@@ -41,7 +41,8 @@ la_select_point(const la_query_spec *spec, const la_plan *plan, la_buf *key)
 static bool
 same_key(const la_buf *a, const la_buf *b)
 {
-    return a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
+    return a->size == b->size &&
+           (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
 }
 
 /* la_fold_find finds nothing when it has no memory to read the key. Group 0 is there: where it
@@ -60,7 +61,8 @@ la_select_find(const la_fold *fold, const la_buf *key, uint32_t *group, la_error
                                   la_fold_find(fold, other.data, other.size) != 0);
         bool sure = key->size <= SHORT_KEY && other.size <= SHORT_KEY;
         found = sure && !failed ? la_fold_find(fold, key->data, key->size) : UINT32_MAX;
-        for (uint32_t i = 0; !sure && !failed && found == UINT32_MAX && i < count; i++) {
+        for (uint32_t i = 0; !sure && !failed && found == UINT32_MAX && i < count;
+             i++) {
             la_buf_clear(&other);
             la_fold_key(fold, i, &other);
             failed = other.failed;
@@ -122,7 +124,8 @@ key_passes(const la_query_spec *spec, const la_plan *plan, const la_buf *key)
             return false;
         }
         for (uint32_t f = 0; f < spec->filter_count; f++) {
-            if (spec->filters[f].key == k && !filter_passes(&spec->filters[f], at, size)) {
+            if (spec->filters[f].key == k &&
+                !filter_passes(&spec->filters[f], at, size)) {
                 return false;
             }
         }

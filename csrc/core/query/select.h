@@ -10,8 +10,8 @@
 bool la_select_point(const la_query_spec *spec, const la_plan *plan, la_buf *key);
 /* Keeps those of `groups` (count of them) that pass since, until and the key filters, in
  * place and in order; returns how many, or UINT32_MAX when memory ran out. */
-uint32_t la_select_groups(const la_query_spec *spec, const la_fold *fold, uint32_t *groups,
-                          uint32_t count);
+uint32_t la_select_groups(const la_query_spec *spec, const la_fold *fold,
+                          uint32_t *groups, uint32_t count);
 
 /* The group of `key`, UINT32_MAX: there is none. As la_fold_find, but tells when memory ran
  * out, since an answer must not lack a group for that. */

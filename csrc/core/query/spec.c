@@ -29,9 +29,9 @@ check_members(const la_json *object, const char *what, const char *const *known,
     return LA_OK;
 }
 
-static const char *const query_members[] = {
-    "keys",     "since", "until",   "where", "limit", "columns", "rollup",
-    "order_by", "as_of", "version", "parts", NULL};
+static const char *const query_members[] = {"keys",  "since",   "until",  "where",
+                                            "limit", "columns", "rollup", "order_by",
+                                            "as_of", "version", "parts",  NULL};
 static const char *const rollup_members[] = {"by", "window", NULL};
 
 /* An optional member: `*node` is NULL when it is absent or null. */
@@ -50,7 +50,8 @@ parse_orders(la_query_spec *spec, la_error *err)
         return LA_OK;
     }
     if (orders->kind != LA_J_ARRAY) {
-        return la_fail(err, LA_INVALID, "$.order_by must be a list of [column, direction]");
+        return la_fail(err, LA_INVALID,
+                       "$.order_by must be a list of [column, direction]");
     }
     spec->orders =
         la_arena_alloc(&spec->arena, (orders->list.count + 1) * sizeof *spec->orders);
@@ -123,15 +124,17 @@ parse_numbers(la_query_spec *spec, la_error *err)
     }
     spec->parts = parts != NULL && parts->boolean;
     if (status == LA_OK && spec->version != 0 && spec->as_of != LA_NO_POSITION) {
-        return la_fail(err, LA_INVALID,
-                       "version and as_of exclude each other: what was said then, or what "
-                       "the rows up to a position give");
+        return la_fail(
+            err, LA_INVALID,
+            "version and as_of exclude each other: what was said then, or what "
+            "the rows up to a position give");
     }
     return status;
 }
 
 la_status
-la_query_spec_parse(const la_env *env, const char *json, la_query_spec *out, la_error *err)
+la_query_spec_parse(const la_env *env, const char *json, la_query_spec *out,
+                    la_error *err)
 {
     la_query_spec spec = {.as_of = LA_NO_POSITION,
                           .since = INT64_MIN,
@@ -186,12 +189,12 @@ fail_unknown_key(const la_plan *plan, const char *name, la_error *err)
     char known[300] = "";
     size_t used = 0;
     for (uint32_t i = 0; i < plan->key_count && used < sizeof known - 1; i++) {
-        int n = snprintf(known + used, sizeof known - used, "%s\"%s\"", i == 0 ? "" : ", ",
-                         plan->keys[i].name);
+        int n = snprintf(known + used, sizeof known - used, "%s\"%s\"",
+                         i == 0 ? "" : ", ", plan->keys[i].name);
         used += n > 0 ? (size_t)n : 0;
     }
-    return la_fail(err, LA_NOT_FOUND, "the view has no key \"%.128s\"; its keys: %s", name,
-                   plan->key_count == 0 ? "none" : known);
+    return la_fail(err, LA_NOT_FOUND, "the view has no key \"%.128s\"; its keys: %s",
+                   name, plan->key_count == 0 ? "none" : known);
 }
 
 static bool
@@ -208,8 +211,8 @@ float_value(const la_json *json, la_type type, double *out)
                    : json->kind == LA_J_INT  ? (double)json->i64
                    : json->kind == LA_J_UINT ? (double)json->u64
                                              : 0;
-    bool fits = json->kind == LA_J_FLOAT || json->kind == LA_J_INT ||
-                json->kind == LA_J_UINT;
+    bool fits =
+        json->kind == LA_J_FLOAT || json->kind == LA_J_INT || json->kind == LA_J_UINT;
     for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
         if (la_json_is(json, named[i].text)) {
             value = named[i].value;
@@ -287,8 +290,8 @@ key_value(la_query_spec *spec, const la_plan *plan, uint32_t key, const la_json 
 }
 
 static la_status
-bind_filter(la_query_spec *spec, const la_plan *plan, uint32_t key, const la_json *values,
-            la_error *err)
+bind_filter(la_query_spec *spec, const la_plan *plan, uint32_t key,
+            const la_json *values, la_error *err)
 {
     bool many = values->kind == LA_J_ARRAY;
     la_key_filter *filter = &spec->filters[spec->filter_count++];
@@ -316,7 +319,8 @@ bind_filters(la_query_spec *spec, const la_plan *plan, la_error *err)
         return LA_OK;
     }
     if (keys->kind != LA_J_OBJECT) {
-        return la_fail(err, LA_INVALID, "$.keys must be an object {key: value or values}");
+        return la_fail(err, LA_INVALID,
+                       "$.keys must be an object {key: value or values}");
     }
     spec->filters =
         la_arena_alloc(&spec->arena, (keys->list.count + 1) * sizeof *spec->filters);
@@ -329,8 +333,8 @@ bind_filters(la_query_spec *spec, const la_plan *plan, la_error *err)
         if (key < 0) {
             return fail_unknown_key(plan, name->text.at, err);
         }
-        la_status status = bind_filter(spec, plan, (uint32_t)key,
-                                       &keys->list.items[2 * i + 1], err);
+        la_status status =
+            bind_filter(spec, plan, (uint32_t)key, &keys->list.items[2 * i + 1], err);
         if (status != LA_OK) {
             return status;
         }
@@ -339,7 +343,8 @@ bind_filters(la_query_spec *spec, const la_plan *plan, la_error *err)
 }
 
 static la_status
-bind_rollup_keys(la_query_spec *spec, const la_plan *plan, const la_json *by, la_error *err)
+bind_rollup_keys(la_query_spec *spec, const la_plan *plan, const la_json *by,
+                 la_error *err)
 {
     if (by->kind != LA_J_ARRAY) {
         return la_fail(err, LA_INVALID, "$.rollup.by must be a list of key names");
@@ -384,15 +389,18 @@ bind_rollup(la_query_spec *spec, const la_plan *plan, la_error *err)
     }
     if (status == LA_OK && plan->window.kind == LA_WINDOW_NONE &&
         spec->window.kind != LA_WINDOW_NONE) {
-        return la_fail(err, LA_INVALID, "could not roll up to windows: the view has none");
+        return la_fail(err, LA_INVALID,
+                       "could not roll up to windows: the view has none");
     }
     if (status == LA_OK && spec->window.kind != LA_WINDOW_NONE &&
         !la_window_nests(&plan->window, &spec->window)) {
-        status = la_fail(err, LA_INVALID,
-                         "could not roll up: the view's windows do not nest in the windows "
-                         "asked for");
-        la_error_hint(err, "each window of the view must lie in exactly one of the answer: "
-                           "days nest in weeks and months, weeks do not nest in months");
+        status =
+            la_fail(err, LA_INVALID,
+                    "could not roll up: the view's windows do not nest in the windows "
+                    "asked for");
+        la_error_hint(err,
+                      "each window of the view must lie in exactly one of the answer: "
+                      "days nest in weeks and months, weeks do not nest in months");
     }
     return status;
 }

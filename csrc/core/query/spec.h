@@ -12,7 +12,7 @@ typedef struct la_key_filter {
     struct {
         const uint8_t *bytes;
         size_t size;
-    } *values;
+    } * values;
 } la_key_filter;
 
 typedef struct la_order {

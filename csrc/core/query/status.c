@@ -27,17 +27,20 @@ put_version(la_buf *to, const la_view_version *v, uint64_t current)
     uint8_t content[16];
     char hex[65];
     la_buf_printf(to, "{\"version\":%llu,\"current\":%s,\"cutoff\":",
-                  (unsigned long long)v->number, v->number == current ? "true" : "false");
+                  (unsigned long long)v->number,
+                  v->number == current ? "true" : "false");
     la_buf_text(to, "{");
     la_json_put_text(to, v->log, strlen(v->log));
     la_hex(v->fingerprint, 32, hex);
-    la_buf_printf(to, ":%llu},\"fingerprint\":\"%s\",\"published_us\":%lld,\"groups\":%llu,",
-                  (unsigned long long)v->cutoff, hex, (long long)v->published_us,
-                  (unsigned long long)v->groups);
+    la_buf_printf(
+        to, ":%llu},\"fingerprint\":\"%s\",\"published_us\":%lld,\"groups\":%llu,",
+        (unsigned long long)v->cutoff, hex, (long long)v->published_us,
+        (unsigned long long)v->groups);
     la_store_u64(content, v->content.lo);
     la_store_u64(content + 8, v->content.hi);
     la_hex(content, sizeof content, hex);
-    la_buf_printf(to, "\"bytes\":%llu,\"incremental\":%s,\"content_hash\":\"%s\",\"rows\":",
+    la_buf_printf(to,
+                  "\"bytes\":%llu,\"incremental\":%s,\"content_hash\":\"%s\",\"rows\":",
                   (unsigned long long)v->bytes, v->incremental ? "true" : "false", hex);
     la_counts_put(to, &v->counts);
     la_buf_text(to, "}");
@@ -72,15 +75,16 @@ put_view(la_view *view, const la_view_entry *entry, la_buf *to, la_error *err)
     la_hex(entry->fingerprint, 32, hex);
     la_buf_text(to, "{\"name\":");
     la_json_put_text(to, entry->name, strlen(entry->name));
-    la_buf_printf(to, ",\"fingerprint\":\"%s\",\"candidate\":%s,\"order_free\":%s,"
-                      "\"current\":%llu,\"created_us\":%lld,\"plan\":%s,\"versions\":[",
+    la_buf_printf(to,
+                  ",\"fingerprint\":\"%s\",\"candidate\":%s,\"order_free\":%s,"
+                  "\"current\":%llu,\"created_us\":%lld,\"plan\":%s,\"versions\":[",
                   hex,
-                  current != NULL && memcmp(current->fingerprint, entry->fingerprint, 32) != 0
+                  current != NULL &&
+                          memcmp(current->fingerprint, entry->fingerprint, 32) != 0
                       ? "true"
                       : "false",
-                  order_free ? "true" : "false",
-                  (unsigned long long)entry->current, (long long)entry->created_us,
-                  entry->plan);
+                  order_free ? "true" : "false", (unsigned long long)entry->current,
+                  (long long)entry->created_us, entry->plan);
     for (uint32_t i = 0; i < entry->version_count; i++) {
         la_buf_text(to, i == 0 ? "" : ",");
         put_version(to, &entry->versions[i], entry->current);
@@ -102,9 +106,9 @@ la_view_status(la_view *view, char **json, la_error *err)
     la_buf text;
     la_buf_init(&text, view->store->env);
     const la_view_entry *entry = la_catalogue_view(catalogue, view->name);
-    status = entry == NULL
-                 ? la_fail(err, LA_NOT_FOUND, "there is no view \"%s\" any more", view->name)
-                 : put_view(view, entry, &text, err);
+    status = entry == NULL ? la_fail(err, LA_NOT_FOUND,
+                                     "there is no view \"%s\" any more", view->name)
+                           : put_view(view, entry, &text, err);
     la_catalogue_release(catalogue);
     if (status != LA_OK) {
         la_buf_fini(&text);
@@ -118,9 +122,9 @@ la_view_status(la_view *view, char **json, la_error *err)
 static la_status
 put_log(la_store *store, const char *name, la_buf *to, la_error *err)
 {
-    static const char *const verdicts[8] = {"ok",      "quarantined", "duplicate",
-                                            "negative", "pending",    "cancelled",
-                                            "hole",    "erased"};
+    static const char *const verdicts[8] = {"ok",       "quarantined", "duplicate",
+                                            "negative", "pending",     "cancelled",
+                                            "hole",     "erased"};
     la_log *log;
     la_snapshot *snapshot;
     la_status status = la_store_log(store, name, &log, err);
@@ -138,7 +142,8 @@ put_log(la_store *store, const char *name, la_buf *to, la_error *err)
                   (unsigned long long)la_snapshot_end(snapshot));
     status = la_log_positions(log, &durable, &published, err);
     if (status == LA_OK) {
-        la_buf_printf(to, "\"published\":%llu,\"rows\":{", (unsigned long long)published);
+        la_buf_printf(to, "\"published\":%llu,\"rows\":{",
+                      (unsigned long long)published);
     }
     for (uint32_t i = 0; i < 8; i++) {
         la_buf_printf(to, "%s\"%s\":%llu", i == 0 ? "" : ",", verdicts[i],
@@ -192,9 +197,11 @@ la_store_status(la_store *store, char **json, la_error *err)
     la_hex(store->uuid, 16, hex);
     la_buf_text(&text, "{\"path\":");
     la_json_put_text(&text, store->path, strlen(store->path));
-    la_buf_printf(&text, ",\"uuid\":\"%s\",\"format\":1,\"created_us\":%lld,"
-                         "\"catalogue\":%llu,\"logs\":[",
-                  hex, (long long)store->created_us, (unsigned long long)catalogue->id.number);
+    la_buf_printf(&text,
+                  ",\"uuid\":\"%s\",\"format\":1,\"created_us\":%lld,"
+                  "\"catalogue\":%llu,\"logs\":[",
+                  hex, (long long)store->created_us,
+                  (unsigned long long)catalogue->id.number);
     status = put_logs(store, &text, err);
     la_buf_text(&text, "],\"views\":[");
     for (uint32_t i = 0; i < catalogue->view_count && status == LA_OK; i++) {

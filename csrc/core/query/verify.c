@@ -133,8 +133,9 @@ check_documents(la_verify *v, la_error *err)
     size_t size;
     la_doc_id id;
     la_status status =
-        note(v, la_doc_read(v->env, v->store->path, LA_DOC_STORE, v->store->uuid, 1, NULL,
-                            &file, &body, &size, &id, &error),
+        note(v,
+             la_doc_read(v->env, v->store->path, LA_DOC_STORE, v->store->uuid, 1, NULL,
+                         &file, &body, &size, &id, &error),
              &error, err);
     snprintf(folder, sizeof folder, "%s/catalogue", v->store->path);
     uint64_t newest = v->catalogue == NULL ? 0 : v->catalogue->id.number;
@@ -232,9 +233,10 @@ step_log(la_verify *v, bool *more, la_error *err)
         if (v->damages == 0) {
             v->first.position = LA_NO_POSITION;
             v->first.byte = UINT64_MAX;
-            snprintf(v->first.message, sizeof v->first.message, "log \"%s\" is damaged: %.*s",
-                     la_log_name(v->logs[v->log_at]),
-                     (int)(found.size > 300 ? 300 : found.size), (const char *)found.data);
+            snprintf(v->first.message, sizeof v->first.message,
+                     "log \"%s\" is damaged: %.*s", la_log_name(v->logs[v->log_at]),
+                     (int)(found.size > 300 ? 300 : found.size),
+                     (const char *)found.data);
         }
         v->damages += damages;
         la_buf_text(&v->report, mark == 0 ? "" : ",");

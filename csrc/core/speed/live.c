@@ -37,8 +37,9 @@ la_live_step(la_live_fold *live, la_snapshot *snapshot, uint64_t to, uint64_t ro
     assert(to <= la_snapshot_end(snapshot));
     uint64_t until = to - live->position > rows_max ? live->position + rows_max : to;
     la_reader *reader;
-    la_status status = la_reader_open(snapshot, live->position, until,
-                                      la_fold_plan(live->fold)->columns_used, &reader, err);
+    la_status status =
+        la_reader_open(snapshot, live->position, until,
+                       la_fold_plan(live->fold)->columns_used, &reader, err);
     if (status != LA_OK) {
         return status;
     }

@@ -17,7 +17,7 @@ LA_MUST_CHECK la_status la_live_init(la_live_fold *live, la_plan *plan, uint64_t
 void la_live_fini(la_live_fold *live);
 /* Folds on to `to` (<= the snapshot's end), at most `rows_max` rows a call: LA_MORE until it
  * is there. A failed step leaves the fold unusable: fini and start again. */
-LA_MUST_CHECK la_status la_live_step(la_live_fold *live, la_snapshot *snapshot, uint64_t to,
-                                     uint64_t rows_max, la_error *err);
+LA_MUST_CHECK la_status la_live_step(la_live_fold *live, la_snapshot *snapshot,
+                                     uint64_t to, uint64_t rows_max, la_error *err);
 
 #endif

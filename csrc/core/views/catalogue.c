@@ -71,7 +71,8 @@ la_counts_put(la_buf *to, const la_counts *counts)
     la_buf_text(to, "},\"failed_first\":");
     if (counts->failed_first == LA_NO_POSITION) {
         la_buf_text(to, "null}");
-    } else {
+    }
+    else {
         la_buf_printf(to, "%llu}", (unsigned long long)counts->failed_first);
     }
 }
@@ -141,7 +142,8 @@ put_version(la_buf *to, const la_view_version *v)
     la_buf_printf(to, "\"groups\":%llu,\"incremental\":%s,\"list\":{",
                   (unsigned long long)v->groups, v->incremental ? "true" : "false");
     put_hex(to, "digest", v->list.digest, sizeof v->list.digest);
-    la_buf_printf(to, "\"size\":%llu},\"plan\":%s,\"published_us\":%lld,\"version\":%llu}",
+    la_buf_printf(to,
+                  "\"size\":%llu},\"plan\":%s,\"published_us\":%lld,\"version\":%llu}",
                   (unsigned long long)v->list.size, v->plan, (long long)v->published_us,
                   (unsigned long long)v->number);
 }
@@ -286,11 +288,12 @@ take_version(la_catalogue *c, const la_json *json, la_view_version *out, la_erro
 
 /* Ascending numbers below next_version, the current one among them. */
 static la_status
-take_versions(la_catalogue *c, const la_json *versions, la_view_entry *out, la_error *err)
+take_versions(la_catalogue *c, const la_json *versions, la_view_entry *out,
+              la_error *err)
 {
     uint64_t last = 0;
-    out->versions = la_arena_alloc(&c->arena, (size_t)versions->list.count *
-                                                  sizeof *out->versions);
+    out->versions =
+        la_arena_alloc(&c->arena, (size_t)versions->list.count * sizeof *out->versions);
     if (out->versions == NULL) {
         return la_fail_nomem(err, versions->list.count * sizeof *out->versions);
     }
@@ -305,13 +308,15 @@ take_versions(la_catalogue *c, const la_json *versions, la_view_entry *out, la_e
             return la_fail(err, LA_INVALID,
                            "view \"%s\": version %llu after %llu, and the next is %llu",
                            out->name, (unsigned long long)version->number,
-                           (unsigned long long)last, (unsigned long long)out->next_version);
+                           (unsigned long long)last,
+                           (unsigned long long)out->next_version);
         }
         last = version->number;
     }
     if (out->current != 0 && la_view_entry_current(out) == NULL) {
-        return la_fail(err, LA_INVALID, "view \"%s\" names version %llu, which is not there",
-                       out->name, (unsigned long long)out->current);
+        return la_fail(err, LA_INVALID,
+                       "view \"%s\" names version %llu, which is not there", out->name,
+                       (unsigned long long)out->current);
     }
     return LA_OK;
 }
@@ -356,9 +361,11 @@ take_catalogue(la_catalogue *c, const char *body, size_t size, la_error *err)
         status = la_fail(err, LA_INVALID, "%u views are too many", views->list.count);
     }
     if (status == LA_OK) {
-        c->views = la_arena_alloc(&c->arena, (size_t)views->list.count * sizeof *c->views);
-        status = c->views == NULL ? la_fail_nomem(err, views->list.count * sizeof *c->views)
-                                  : LA_OK;
+        c->views =
+            la_arena_alloc(&c->arena, (size_t)views->list.count * sizeof *c->views);
+        status = c->views == NULL
+                     ? la_fail_nomem(err, views->list.count * sizeof *c->views)
+                     : LA_OK;
     }
     for (uint32_t i = 0; status == LA_OK && i < views->list.count; i++) {
         la_view_entry view = {0};
@@ -399,8 +406,8 @@ la_catalogue_read(const la_env *env, const char *folder, const uint8_t uuid[16],
     la_buf_init(&file, env);
     const char *body;
     size_t size;
-    status = la_doc_read(env, folder, LA_DOC_CATALOGUE, uuid, number, NULL, &file, &body,
-                         &size, &c->id, err);
+    status = la_doc_read(env, folder, LA_DOC_CATALOGUE, uuid, number, NULL, &file,
+                         &body, &size, &c->id, err);
     if (status == LA_OK) {
         la_error cause = {0};
         status = take_catalogue(c, body, size, &cause);
@@ -457,8 +464,8 @@ la_catalogue_write(la_catalogue *draft, const char *folder, const uint8_t uuid[1
     la_status status =
         body.failed
             ? la_fail_nomem(err, body.size)
-            : la_doc_write(draft->env, folder, LA_DOC_CATALOGUE, uuid, original.number + 1,
-                           original.number == 0 ? NULL : &original,
+            : la_doc_write(draft->env, folder, LA_DOC_CATALOGUE, uuid,
+                           original.number + 1, original.number == 0 ? NULL : &original,
                            (const char *)body.data, body.size, &draft->id, err);
     la_buf_fini(&body);
     return status;
@@ -510,8 +517,7 @@ la_view_entry *
 la_catalogue_add_view(la_catalogue *draft)
 {
     size_t size = sizeof *draft->views * draft->view_count;
-    la_view_entry *views =
-        la_arena_alloc(&draft->arena, size + sizeof *views);
+    la_view_entry *views = la_arena_alloc(&draft->arena, size + sizeof *views);
     if (views == NULL) {
         return NULL;
     }

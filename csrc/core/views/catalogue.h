@@ -29,7 +29,8 @@ typedef struct la_view_version {
 typedef struct la_view_entry {
     const char *name;
     int64_t created_us;
-    const char *plan; /* as last defined; a candidate while the current version has another */
+    const char
+        *plan; /* as last defined; a candidate while the current version has another */
     uint8_t fingerprint[32];
     uint64_t current; /* version number, 0 = never published */
     uint64_t next_version;
@@ -41,7 +42,8 @@ typedef struct la_catalogue {
     uint32_t references;
     const la_env *env;
     la_arena arena; /* owns everything below */
-    la_doc_id id;   /* number 0: nothing published yet; a draft has that of its original */
+    la_doc_id
+        id; /* number 0: nothing published yet; a draft has that of its original */
     uint32_t view_count;
     la_view_entry *views;
 } la_catalogue;

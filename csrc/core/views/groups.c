@@ -150,9 +150,10 @@ write_block(writer *w, const la_fold *fold, const uint32_t *order, uint32_t coun
         return la_fail_nomem(err, w->raw.size);
     }
     if (w->raw.size > RAW_BLOCK_MAX) {
-        return la_fail(err, LA_BUDGET,
-                       "could not write a group whose states have %zu bytes: the limit is %u",
-                       w->raw.size, RAW_BLOCK_MAX);
+        return la_fail(
+            err, LA_BUDGET,
+            "could not write a group whose states have %zu bytes: the limit is %u",
+            w->raw.size, RAW_BLOCK_MAX);
     }
     *taken = n;
     return pack_block(w, err);
@@ -178,8 +179,8 @@ write_header(writer *w, uint64_t groups, size_t index_byte)
 /* LA_OK: the bytes under `name` are exactly ours. LA_NOT_FOUND: no such file. LA_CONFLICT:
  * another's, or bytes that cannot be read. */
 static la_status
-compare_file(const la_env *env, const char *folder, const char *name, const la_buf *ours,
-             la_error *err)
+compare_file(const la_env *env, const char *folder, const char *name,
+             const la_buf *ours, la_error *err)
 {
     char path[LA_PATH_BYTES_MAX];
     la_buf theirs;
@@ -213,8 +214,8 @@ publish(writer *w, const char *folder, la_partfile_ref *ref, la_error *err)
     for (uint32_t attempt = 1;; attempt++) {
         la_status status = compare_file(w->env, folder, ref->name, &w->file, err);
         if (status == LA_NOT_FOUND) {
-            status = la_file_publish(w->env, folder, ref->name, w->file.data, w->file.size,
-                                     err);
+            status = la_file_publish(w->env, folder, ref->name, w->file.data,
+                                     w->file.size, err);
         }
         if (status != LA_CONFLICT || attempt > NAME_ATTEMPTS) {
             return status; /* invariant 1: a file that is there already is shared */
@@ -226,8 +227,8 @@ publish(writer *w, const char *folder, la_partfile_ref *ref, la_error *err)
 
 la_status
 la_partfile_write(const la_env *env, la_codec *codec, const char *folder,
-                const la_fold *fold, const uint32_t *order, uint32_t count,
-                la_partfile_ref *ref, la_hash128 *content, la_error *err)
+                  const la_fold *fold, const uint32_t *order, uint32_t count,
+                  la_partfile_ref *ref, la_hash128 *content, la_error *err)
 {
     writer w;
     writer_init(&w, env, codec);
@@ -299,8 +300,9 @@ read_header(reading *r, la_error *err)
     r->groups = la_load_u64(h + 16);
     r->blocks = la_load_u32(h + 24);
     r->index_byte = at;
-    if (la_load_u32(h + 8) != GROUPS_VERSION || la_load_u32(h + 12) != LA_PART_BLOCK_GROUPS ||
-        la_load_u32(h + 28) != 0 || la_load_u32(h + 56) != 0) {
+    if (la_load_u32(h + 8) != GROUPS_VERSION ||
+        la_load_u32(h + 12) != LA_PART_BLOCK_GROUPS || la_load_u32(h + 28) != 0 ||
+        la_load_u32(h + 56) != 0) {
         return la_fail_damaged(err, r->path, 8,
                                "could not read \"%s\": the header holds unknown values",
                                r->path);
@@ -308,8 +310,8 @@ read_header(reading *r, la_error *err)
     if (at < HEADER_SIZE || at > r->file.size || size != r->file.size - at ||
         (uint64_t)r->blocks * INDEX_ENTRY_MIN > size ||
         la_load_u64(h + 48) != la_xxh3(h + at, (size_t)size, 0)) {
-        return la_fail_damaged(err, r->path, at, "could not read \"%s\": the index is wrong",
-                               r->path);
+        return la_fail_damaged(err, r->path, at,
+                               "could not read \"%s\": the index is wrong", r->path);
     }
     return LA_OK;
 }
@@ -333,9 +335,9 @@ read_entry(const reading *r, la_bytes *index, uint32_t number, uint64_t expected
     }
     (void)la_bytes_take(index, (size_t)key_size);
     if (la_xxh3(r->file.data + out->byte, out->stored, number) != out->hash) {
-        return la_fail_damaged(err, r->path, out->byte,
-                               "could not read \"%s\": block %u does not match its hash",
-                               r->path, number);
+        return la_fail_damaged(
+            err, r->path, out->byte,
+            "could not read \"%s\": block %u does not match its hash", r->path, number);
     }
     return LA_OK;
 }
@@ -356,17 +358,18 @@ locate_damage(reading *r, la_error *err)
         status = read_entry(r, &index, i, byte, &entry, err);
         byte = status == LA_OK ? byte + entry.stored : byte;
     }
-    return status != LA_OK ? status
-                           : la_fail_damaged(err, r->path, 0,
-                                             "could not read \"%s\": it is another file "
-                                             "than the one that was written",
-                                             r->path);
+    return status != LA_OK
+               ? status
+               : la_fail_damaged(err, r->path, 0,
+                                 "could not read \"%s\": it is another file "
+                                 "than the one that was written",
+                                 r->path);
 }
 
 /* Loads the file and checks every byte against the referrer's size and digest. */
 static la_status
-reading_init(reading *r, const la_env *env, const char *folder, const la_partfile_ref *ref,
-             la_error *err)
+reading_init(reading *r, const la_env *env, const char *folder,
+             const la_partfile_ref *ref, la_error *err)
 {
     r->env = env;
     la_buf_init(&r->file, env);
@@ -380,10 +383,11 @@ reading_init(reading *r, const la_env *env, const char *folder, const la_partfil
     la_hash128 digest = la_xxh128(r->file.data, r->file.size, 0);
     bool same = digest.lo == ref->digest.lo && digest.hi == ref->digest.hi;
     if (r->file.size != ref->size) {
-        return la_fail_damaged(err, r->path, r->file.size,
-                               "could not read \"%s\": %zu bytes, but it was written with "
-                               "%llu",
-                               r->path, r->file.size, (unsigned long long)ref->size);
+        return la_fail_damaged(
+            err, r->path, r->file.size,
+            "could not read \"%s\": %zu bytes, but it was written with "
+            "%llu",
+            r->path, r->file.size, (unsigned long long)ref->size);
     }
     return same ? read_header(r, err) : locate_damage(r, err);
 }
@@ -407,10 +411,12 @@ static bool
 take_group(la_bytes *in, raw_group *out)
 {
     uint64_t key_size = la_bytes_varint(in);
-    out->key = key_size <= la_bytes_left(in) ? la_bytes_take(in, (size_t)key_size) : NULL;
+    out->key =
+        key_size <= la_bytes_left(in) ? la_bytes_take(in, (size_t)key_size) : NULL;
     uint64_t states_size = la_bytes_varint(in);
-    out->states =
-        states_size <= la_bytes_left(in) ? la_bytes_take(in, (size_t)states_size) : NULL;
+    out->states = states_size <= la_bytes_left(in)
+                      ? la_bytes_take(in, (size_t)states_size)
+                      : NULL;
     out->key_size = (size_t)key_size;
     out->states_size = (size_t)states_size;
     return !in->bad && out->key != NULL && out->states != NULL;
@@ -425,8 +431,8 @@ key_is_greater(const raw_group *a, const raw_group *b)
 }
 
 static la_status
-load_block(const reading *r, const block_entry *entry, const uint8_t *raw, la_fold *fold,
-           uint64_t *groups, la_error *err)
+load_block(const reading *r, const block_entry *entry, const uint8_t *raw,
+           la_fold *fold, uint64_t *groups, la_error *err)
 {
     la_bytes in = la_bytes_of(raw, entry->raw);
     raw_group last = {0};
@@ -462,7 +468,8 @@ unpack_block(const reading *r, const block_entry *entry, la_buf *raw, la_error *
     }
     la_status status =
         la_zstd_unpack(r->file.data + entry->byte, entry->stored, to, entry->raw, err);
-    return status == LA_DAMAGED ? fail_block(r, entry, "cannot be unpacked", err) : status;
+    return status == LA_DAMAGED ? fail_block(r, entry, "cannot be unpacked", err)
+                                : status;
 }
 
 static la_status
@@ -487,17 +494,17 @@ load_blocks(const reading *r, la_fold *fold, la_error *err)
     }
     la_buf_fini(&raw);
     if (status == LA_OK && (groups != r->groups || byte != r->index_byte)) {
-        status = la_fail_damaged(err, r->path, 16,
-                                 "could not read \"%s\": %llu groups, its header says %llu",
-                                 r->path, (unsigned long long)groups,
-                                 (unsigned long long)r->groups);
+        status = la_fail_damaged(
+            err, r->path, 16,
+            "could not read \"%s\": %llu groups, its header says %llu", r->path,
+            (unsigned long long)groups, (unsigned long long)r->groups);
     }
     return status;
 }
 
 la_status
 la_partfile_load(const la_env *env, const char *folder, const la_partfile_ref *ref,
-               la_fold *fold, la_error *err)
+                 la_fold *fold, la_error *err)
 {
     reading r;
     la_status status = reading_init(&r, env, folder, ref, err);
@@ -510,7 +517,7 @@ la_partfile_load(const la_env *env, const char *folder, const la_partfile_ref *r
 
 la_status
 la_partfile_verify(const la_env *env, const char *folder, const la_partfile_ref *ref,
-                 la_error *err)
+                   la_error *err)
 {
     reading r;
     la_status status = reading_init(&r, env, folder, ref, err);

@@ -71,19 +71,22 @@ la_store_catalogue(la_store *store, la_catalogue **out, la_error *err)
             return LA_OK;
         }
         la_catalogue *newest;
-        status = la_catalogue_read(store->env, folder, store->uuid, number, &newest, err);
+        status =
+            la_catalogue_read(store->env, folder, store->uuid, number, &newest, err);
         if (status == LA_OK) {
             install(store, newest);
         }
         else if (status == LA_NOT_FOUND && number != missing) {
-            missing = number; /* pruned between listing and reading: there is a newer one */
+            missing =
+                number; /* pruned between listing and reading: there is a newer one */
             status = LA_OK;
         }
         else if (status == LA_NOT_FOUND) {
-            status = la_fail_damaged(err, folder, 0,
-                                     "could not read catalogue %llu: its name is there, the "
-                                     "file is not",
-                                     (unsigned long long)number);
+            status =
+                la_fail_damaged(err, folder, 0,
+                                "could not read catalogue %llu: its name is there, the "
+                                "file is not",
+                                (unsigned long long)number);
         }
     }
     return status;
@@ -109,8 +112,9 @@ fail_busy(const la_store *store, const char *who, la_error *err)
 {
     la_status status = la_fail(err, LA_BUSY, "could not publish in store \"%s\": %s",
                                store->path, who);
-    la_error_hint(err, "a batch run or definition is under way there: try again when it is "
-                       "done");
+    la_error_hint(err,
+                  "a batch run or definition is under way there: try again when it is "
+                  "done");
     if (err != NULL) {
         err->retriable = true;
     }
@@ -224,7 +228,8 @@ la_store_publish(la_store *store, la_catalogue *draft, la_error *err)
         return status;
     }
     uint64_t number = draft->id.number;
-    install(store, draft); /* a query may have read the file already: the draft may be gone */
+    install(store,
+            draft); /* a query may have read the file already: the draft may be gone */
     la_doc_prune(store->env, folder, LA_DOC_CATALOGUE, number, LA_DOCUMENTS_KEPT);
     return LA_OK;
 }
@@ -327,7 +332,8 @@ la_store_sweep(la_store *store, const char *view_name)
     la_buf names;
     la_buf_init(&names, env);
     if (sweep_init(s, store, view_name) &&
-        env->io.list(env->io.ctx, s->folder, collect_name, &names) >= 0 && !names.failed) {
+        env->io.list(env->io.ctx, s->folder, collect_name, &names) >= 0 &&
+        !names.failed) {
         const char *name = (const char *)names.data, *end = name + names.size;
         for (; name < end; name += strlen(name) + 1) {
             char path[LA_PATH_BYTES_MAX];

@@ -7,6 +7,7 @@
 #include "views/store.h"
 
 /* Opens and locks LOCK; closing `*fd` gives it back. LA_BUSY: somebody else has it. */
-LA_MUST_CHECK la_status la_store_lock_file(const la_store *store, int *fd, la_error *err);
+LA_MUST_CHECK la_status la_store_lock_file(const la_store *store, int *fd,
+                                           la_error *err);
 
 #endif

@@ -60,10 +60,11 @@ refuse_foreign(const la_store *store, la_error *err)
     if (found[0] == '\0') {
         return LA_OK;
     }
-    la_status status = la_fail(err, LA_INVALID,
-                               "could not make a store in \"%s\": the folder holds \"%s\", "
-                               "which is not of a store",
-                               store->path, found);
+    la_status status =
+        la_fail(err, LA_INVALID,
+                "could not make a store in \"%s\": the folder holds \"%s\", "
+                "which is not of a store",
+                store->path, found);
     la_error_hint(err, "give an empty or a new folder");
     return status;
 }
@@ -95,10 +96,11 @@ make_folder(const la_store *store, const char *name, la_error *err)
         return la_fail_os(err, -rc, path, "could not list \"%s\"", path);
     }
     if (any) {
-        return la_fail_damaged(err, store->path, 0,
-                               "could not open store \"%s\": its document is missing, but "
-                               "\"%s\" is not empty",
-                               store->path, name);
+        return la_fail_damaged(
+            err, store->path, 0,
+            "could not open store \"%s\": its document is missing, but "
+            "\"%s\" is not empty",
+            store->path, name);
     }
     return LA_OK;
 }
@@ -115,8 +117,8 @@ write_store_document(la_store *store, la_error *err)
     la_hex(store->uuid, sizeof store->uuid, hex);
     int size = snprintf(body, sizeof body, "{\"created_us\":%lld,\"uuid\":\"%s\"}",
                         (long long)io->wall_us(io->ctx), hex);
-    return la_doc_write(store->env, store->path, LA_DOC_STORE, store->uuid, 1, NULL, body,
-                        (size_t)size, NULL, err);
+    return la_doc_write(store->env, store->path, LA_DOC_STORE, store->uuid, 1, NULL,
+                        body, (size_t)size, NULL, err);
 }
 
 /* Makes whatever is missing. Safe to repeat after a crash at any point. */
@@ -124,7 +126,8 @@ static la_status
 make_locked(la_store *store, la_error *err)
 {
     uint64_t number = 0;
-    la_status status = la_doc_newest(store->env, store->path, LA_DOC_STORE, &number, err);
+    la_status status =
+        la_doc_newest(store->env, store->path, LA_DOC_STORE, &number, err);
     if (status != LA_OK || number != 0) {
         return status; /* somebody else was faster */
     }
@@ -156,8 +159,8 @@ make_store(la_store *store, la_error *err)
 /* ------------------------------------------------------------------- opening */
 
 static la_status
-parse_store_document(la_store *store, const uint8_t *header, const char *body, size_t size,
-                     la_error *err)
+parse_store_document(la_store *store, const uint8_t *header, const char *body,
+                     size_t size, la_error *err)
 {
     la_arena arena;
     la_arena_init(&arena, store->env);
@@ -191,8 +194,8 @@ read_store_document(la_store *store, la_error *err)
         if (status == LA_INVALID) { /* the hash was right: written by a faulty writer */
             char path[LA_PATH_BYTES_MAX];
             la_doc_path(path, sizeof path, store->path, LA_DOC_STORE, 1);
-            status = la_fail_damaged(err, path, 96, "could not read the store document: %s",
-                                     cause.message);
+            status = la_fail_damaged(
+                err, path, 96, "could not read the store document: %s", cause.message);
         }
         else if (status != LA_OK && err != NULL) {
             *err = cause;
@@ -208,15 +211,16 @@ static la_status
 settle_names(const la_store *store, la_error *err)
 {
     char folder[LA_PATH_BYTES_MAX];
-    la_status status = la_path_join(folder, sizeof folder, store->path, "catalogue", err);
+    la_status status =
+        la_path_join(folder, sizeof folder, store->path, "catalogue", err);
     if (status != LA_OK || store->mode == LA_MODE_READ) {
         return status;
     }
     const la_io *io = &store->env->io;
     int rc = io->sync_dir(io->ctx, store->path);
     rc = rc < 0 ? rc : io->sync_dir(io->ctx, folder);
-    return rc < 0 ? la_fail_os(err, -rc, store->path, "could not sync the folders of \"%s\"",
-                               store->path)
+    return rc < 0 ? la_fail_os(err, -rc, store->path,
+                               "could not sync the folders of \"%s\"", store->path)
                   : LA_OK;
 }
 
@@ -247,7 +251,8 @@ open_or_make(la_store *store, la_error *err)
     if (status == LA_OK) {
         status = settle_names(store, err);
     }
-    return status == LA_OK ? la_catalogue_new(store->env, &store->catalogue, err) : status;
+    return status == LA_OK ? la_catalogue_new(store->env, &store->catalogue, err)
+                           : status;
 }
 
 la_status
@@ -349,8 +354,8 @@ grow(const la_env *env, void **items, uint32_t count, uint32_t *capacity)
         return true;
     }
     uint32_t wider = *capacity < 8 ? 8 : *capacity * 2;
-    void *grown = la_realloc(env, *items, *capacity * sizeof(void *),
-                             wider * sizeof(void *));
+    void *grown =
+        la_realloc(env, *items, *capacity * sizeof(void *), wider * sizeof(void *));
     if (grown == NULL) {
         return false;
     }
@@ -361,7 +366,8 @@ grow(const la_env *env, void **items, uint32_t count, uint32_t *capacity)
 
 /* With store->log_mutex held. */
 static la_status
-open_log(la_store *store, const char *name, const char *spec, la_log **out, la_error *err)
+open_log(la_store *store, const char *name, const char *spec, la_log **out,
+         la_error *err)
 {
     char folder[LA_PATH_BYTES_MAX];
     la_status status = la_path_join(folder, sizeof folder, store->path, "logs", err);
@@ -371,7 +377,8 @@ open_log(la_store *store, const char *name, const char *spec, la_log **out, la_e
     if (status != LA_OK) {
         return status;
     }
-    if (!grow(store->env, (void **)&store->logs, store->log_count, &store->log_capacity)) {
+    if (!grow(store->env, (void **)&store->logs, store->log_count,
+              &store->log_capacity)) {
         return la_fail_nomem(err, sizeof(void *));
     }
     la_log *log;
@@ -390,8 +397,8 @@ check_spec(const la_env *env, const la_log *log, const char *spec, la_error *err
     la_log_def given = {0};
     la_status status = la_log_def_parse(env, spec, &given, err);
     if (status == LA_OK) {
-        status = la_log_def_same(env, la_log_name(log), la_log_spec(log), given.canonical,
-                                 err);
+        status = la_log_def_same(env, la_log_name(log), la_log_spec(log),
+                                 given.canonical, err);
         la_log_def_fini(&given);
     }
     return status;
@@ -402,10 +409,11 @@ la_log_open(la_store *store, const char *name, const char *spec, la_log **out,
             la_error *err)
 {
     if (!la_name_is_valid(name)) {
-        return la_fail(err, LA_INVALID,
-                       "\"%.*s\" cannot name a log: letters, digits, '_', '.', '-', at most "
-                       "%u bytes, beginning with a letter, digit or '_'",
-                       128, name, LA_NAME_BYTES_MAX);
+        return la_fail(
+            err, LA_INVALID,
+            "\"%.*s\" cannot name a log: letters, digits, '_', '.', '-', at most "
+            "%u bytes, beginning with a letter, digit or '_'",
+            128, name, LA_NAME_BYTES_MAX);
     }
     la_mutex_lock(&store->log_mutex);
     la_status status = LA_OK;
@@ -510,8 +518,9 @@ la_store_log_names(la_store *store, la_buf *names, la_error *err)
     }
     la_buf found;
     la_buf_init(&found, store->env);
-    int rc = store->env->io.list(store->env->io.ctx, folder, collect_valid_name, &found);
-    status = rc < 0         ? la_fail_os(err, -rc, folder, "could not list \"%s\"", folder)
+    int rc =
+        store->env->io.list(store->env->io.ctx, folder, collect_valid_name, &found);
+    status = rc < 0 ? la_fail_os(err, -rc, folder, "could not list \"%s\"", folder)
              : found.failed ? la_fail_nomem(err, found.size)
                             : sort_names(store->env, &found, names, err);
     la_buf_fini(&found);
@@ -519,9 +528,10 @@ la_store_log_names(la_store *store, la_buf *names, la_error *err)
 }
 
 la_status
-la_store_view_folder(const la_store *store, const char *name, char path[LA_PATH_BYTES_MAX],
-                     la_error *err)
+la_store_view_folder(const la_store *store, const char *name,
+                     char path[LA_PATH_BYTES_MAX], la_error *err)
 {
     la_status status = la_path_join(path, LA_PATH_BYTES_MAX, store->path, "views", err);
-    return status == LA_OK ? la_path_join(path, LA_PATH_BYTES_MAX, path, name, err) : status;
+    return status == LA_OK ? la_path_join(path, LA_PATH_BYTES_MAX, path, name, err)
+                           : status;
 }

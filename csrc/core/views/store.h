@@ -50,10 +50,12 @@ LA_MUST_CHECK la_status la_store_log(la_store *store, const char *name, la_log *
 LA_MUST_CHECK la_status la_store_plan(la_store *store, const char *json, la_plan **out,
                                       la_error *err);
 /* Names of the folders under logs/ that can be logs, sorted, each with its NUL. */
-LA_MUST_CHECK la_status la_store_log_names(la_store *store, la_buf *names, la_error *err);
+LA_MUST_CHECK la_status la_store_log_names(la_store *store, la_buf *names,
+                                           la_error *err);
 /* <store>/views/<name> */
 LA_MUST_CHECK la_status la_store_view_folder(const la_store *store, const char *name,
-                                             char path[LA_PATH_BYTES_MAX], la_error *err);
+                                             char path[LA_PATH_BYTES_MAX],
+                                             la_error *err);
 /* The newest catalogue still keeps that version: a file of it that is missing is damage, not
  * the work of a sweep. Also true when the catalogue cannot be read. */
 bool la_store_keeps(la_store *store, const char *view_name, uint64_t version);

@@ -60,10 +60,11 @@ la_version_list_add(la_version_list *list, int64_t id)
         return &list->partitions[at];
     }
     if (list->partition_count == list->partition_capacity) {
-        uint32_t capacity = list->partition_capacity < 16 ? 16 : list->partition_capacity * 2;
-        la_partition *grown =
-            la_realloc(list->env, list->partitions,
-                       list->partition_capacity * sizeof *grown, capacity * sizeof *grown);
+        uint32_t capacity =
+            list->partition_capacity < 16 ? 16 : list->partition_capacity * 2;
+        la_partition *grown = la_realloc(list->env, list->partitions,
+                                         list->partition_capacity * sizeof *grown,
+                                         capacity * sizeof *grown);
         if (grown == NULL) {
             return NULL;
         }
@@ -196,10 +197,10 @@ la_version_list_write(const la_version_list *list, const char *folder,
                       (unsigned long long)p->groups, (long long)p->id);
     }
     la_buf_text(&body, "]}");
-    la_status status = body.failed
-                           ? la_fail_nomem(err, body.size)
-                           : la_doc_write(list->env, folder, LA_DOC_VERSION, uuid, number,
-                                          NULL, (const char *)body.data, body.size, id, err);
+    la_status status =
+        body.failed ? la_fail_nomem(err, body.size)
+                    : la_doc_write(list->env, folder, LA_DOC_VERSION, uuid, number,
+                                   NULL, (const char *)body.data, body.size, id, err);
     la_buf_fini(&body);
     return status;
 }
@@ -251,8 +252,10 @@ take_partition(la_version_list *list, const la_json *json, la_error *err)
     if (status != LA_OK) {
         return status;
     }
-    if (list->partition_count > 0 && list->partitions[list->partition_count - 1].id >= id) {
-        return la_fail(err, LA_INVALID, "partition %lld is out of order", (long long)id);
+    if (list->partition_count > 0 &&
+        list->partitions[list->partition_count - 1].id >= id) {
+        return la_fail(err, LA_INVALID, "partition %lld is out of order",
+                       (long long)id);
     }
     la_partition *p = la_version_list_add(list, id);
     if (p == NULL) {
@@ -316,8 +319,8 @@ la_version_list_read(const la_env *env, const char *folder, const uint8_t uuid[1
     la_doc_id found;
     char path[LA_PATH_BYTES_MAX];
     la_doc_path(path, sizeof path, folder, LA_DOC_VERSION, id->number);
-    la_status status = la_doc_read(env, folder, LA_DOC_VERSION, uuid, id->number, id, &file,
-                                   &body, &size, &found, err);
+    la_status status = la_doc_read(env, folder, LA_DOC_VERSION, uuid, id->number, id,
+                                   &file, &body, &size, &found, err);
     if (status == LA_NOT_FOUND) {
         status = la_fail_damaged(err, path, 0,
                                  "could not read version %llu: its list is missing",
@@ -327,8 +330,8 @@ la_version_list_read(const la_env *env, const char *folder, const uint8_t uuid[1
         la_error cause = {0};
         status = take_list(&read, body, size, &cause);
         if (status == LA_INVALID) {
-            status = la_fail_damaged(err, path, 96, "could not read the version list: %s",
-                                     cause.message);
+            status = la_fail_damaged(
+                err, path, 96, "could not read the version list: %s", cause.message);
         }
         else if (status != LA_OK && err != NULL) {
             *err = cause;

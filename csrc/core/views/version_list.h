@@ -11,8 +11,8 @@
 typedef struct la_partition {
     int64_t id;
     la_partfile_ref base;
-    uint64_t groups;     /* base and deltas merged */
-    la_hash128 content;  /* likewise */
+    uint64_t groups;    /* base and deltas merged */
+    la_hash128 content; /* likewise */
 } la_partition;
 
 typedef struct la_version_list {
@@ -34,12 +34,13 @@ uint64_t la_version_list_bytes(const la_version_list *list);
 la_hash128 la_version_list_content(const la_version_list *list);
 
 LA_MUST_CHECK la_status la_version_list_write(const la_version_list *list,
-                                              const char *folder, const uint8_t uuid[16],
-                                              uint64_t number, la_doc_id *id,
-                                              la_error *err);
+                                              const char *folder,
+                                              const uint8_t uuid[16], uint64_t number,
+                                              la_doc_id *id, la_error *err);
 LA_MUST_CHECK la_status la_version_list_read(const la_env *env, const char *folder,
-                                             const uint8_t uuid[16], const la_doc_id *id,
-                                             la_version_list *list, la_error *err);
+                                             const uint8_t uuid[16],
+                                             const la_doc_id *id, la_version_list *list,
+                                             la_error *err);
 
 /* Where a group belongs. */
 int64_t la_partition_of_window(const la_window *window, int64_t start_us);

@@ -71,14 +71,16 @@ replace_plan(la_view *view, la_plan *plan, la_error *err)
 }
 
 static la_status
-add_handle(la_store *store, const char *name, la_plan *plan, la_view **out, la_error *err)
+add_handle(la_store *store, const char *name, la_plan *plan, la_view **out,
+           la_error *err)
 {
     const la_env *env = store->env;
     la_view *view;
     if (store->view_count == store->view_capacity) {
         uint32_t wider = store->view_capacity < 8 ? 8 : store->view_capacity * 2;
-        la_view **grown = la_realloc(env, store->views, store->view_capacity * sizeof *grown,
-                                     wider * sizeof *grown);
+        la_view **grown =
+            la_realloc(env, store->views, store->view_capacity * sizeof *grown,
+                       wider * sizeof *grown);
         if (grown == NULL) {
             return la_fail_nomem(err, wider * sizeof *grown);
         }
@@ -116,12 +118,12 @@ fail_unknown_view(const la_catalogue *catalogue, const char *name, la_error *err
     char known[200] = "";
     size_t used = 0;
     for (uint32_t i = 0; i < catalogue->view_count && used < sizeof known - 1; i++) {
-        int n = snprintf(known + used, sizeof known - used, "%s\"%s\"", i == 0 ? "" : ", ",
-                         catalogue->views[i].name);
+        int n = snprintf(known + used, sizeof known - used, "%s\"%s\"",
+                         i == 0 ? "" : ", ", catalogue->views[i].name);
         used += n > 0 ? (size_t)n : 0;
     }
-    return la_fail(err, LA_NOT_FOUND, "there is no view \"%.128s\"; the store has %s", name,
-                   catalogue->view_count == 0 ? "none" : known);
+    return la_fail(err, LA_NOT_FOUND, "there is no view \"%.128s\"; the store has %s",
+                   name, catalogue->view_count == 0 ? "none" : known);
 }
 
 la_status
@@ -155,13 +157,14 @@ fail_redefined(const la_env *env, const la_view_entry *entry, const la_plan *pla
     const la_json *old, *new;
     char difference[300] = "another fingerprint";
     if (la_json_parse(&arena, entry->plan, strlen(entry->plan), &old, NULL) == LA_OK &&
-        la_json_parse(&arena, plan->canonical, plan->canonical_size, &new, NULL) == LA_OK) {
+        la_json_parse(&arena, plan->canonical, plan->canonical_size, &new, NULL) ==
+            LA_OK) {
         (void)la_json_difference(old, new, difference, sizeof difference);
     }
     la_arena_fini(&arena);
-    la_status status = la_fail(err, LA_CONFLICT,
-                               "view \"%s\" exists with another definition: %s",
-                               entry->name, difference);
+    la_status status =
+        la_fail(err, LA_CONFLICT, "view \"%s\" exists with another definition: %s",
+                entry->name, difference);
     la_error_hint(err, "give replace=True to define it anew, or another name");
     return status;
 }
@@ -174,13 +177,14 @@ same_plan(const la_view_entry *entry, const la_plan *plan)
 
 /* Writes the definition into `draft`, a copy of the newest catalogue. */
 static la_status
-put_definition(la_store *store, la_catalogue *draft, const char *name, const la_plan *plan,
-               la_error *err)
+put_definition(la_store *store, la_catalogue *draft, const char *name,
+               const la_plan *plan, la_error *err)
 {
     la_view_entry *entry = la_catalogue_view(draft, name);
     if (entry == NULL && draft->view_count >= LA_VIEWS_MAX) {
-        return la_fail(err, LA_BUDGET, "could not define view \"%s\": the store has %u already",
-                       name, draft->view_count);
+        return la_fail(err, LA_BUDGET,
+                       "could not define view \"%s\": the store has %u already", name,
+                       draft->view_count);
     }
     if (entry == NULL) {
         entry = la_catalogue_add_view(draft);
@@ -191,7 +195,8 @@ put_definition(la_store *store, la_catalogue *draft, const char *name, const la_
         entry->created_us = store->env->io.wall_us(store->env->io.ctx);
         entry->next_version = 1;
     }
-    entry->plan = la_arena_strndup(&draft->arena, plan->canonical, plan->canonical_size);
+    entry->plan =
+        la_arena_strndup(&draft->arena, plan->canonical, plan->canonical_size);
     memcpy(entry->fingerprint, plan->fingerprint, sizeof entry->fingerprint);
     return entry->name != NULL && entry->plan != NULL
                ? LA_OK
@@ -241,8 +246,8 @@ define_locked(la_store *store, const char *name, const la_plan *plan, bool repla
 
 /* `entry`: as the catalogue has it, or NULL. */
 static la_status
-define(la_store *store, const la_view_entry *entry, const char *name, const la_plan *plan,
-       bool replace, la_error *err)
+define(la_store *store, const la_view_entry *entry, const char *name,
+       const la_plan *plan, bool replace, la_error *err)
 {
     if (entry != NULL && same_plan(entry, plan)) {
         return LA_OK;
@@ -263,10 +268,11 @@ la_view_define(la_store *store, const char *name, const char *plan_json, bool re
                la_view **out, la_error *err)
 {
     if (!la_name_is_valid(name)) {
-        return la_fail(err, LA_INVALID,
-                       "\"%.128s\" cannot name a view: letters, digits, '_', '.', '-', at "
-                       "most %u bytes, beginning with a letter, digit or '_'",
-                       name, LA_NAME_BYTES_MAX);
+        return la_fail(
+            err, LA_INVALID,
+            "\"%.128s\" cannot name a view: letters, digits, '_', '.', '-', at "
+            "most %u bytes, beginning with a letter, digit or '_'",
+            name, LA_NAME_BYTES_MAX);
     }
     la_plan *plan = NULL;
     la_catalogue *catalogue = NULL;
@@ -275,7 +281,8 @@ la_view_define(la_store *store, const char *name, const char *plan_json, bool re
         status = la_store_catalogue(store, &catalogue, err);
     }
     if (status == LA_OK) {
-        status = define(store, la_catalogue_view(catalogue, name), name, plan, replace, err);
+        status =
+            define(store, la_catalogue_view(catalogue, name), name, plan, replace, err);
     }
     if (status == LA_OK) {
         status = install(store, name, plan, out, err);
@@ -311,7 +318,8 @@ find_target(const la_view_entry *entry, const char *name, uint64_t number,
     if (entry != NULL && number != 0) {
         found = la_view_entry_version(entry, number);
     }
-    for (uint32_t i = 0; entry != NULL && number == 0 && i < entry->version_count; i++) {
+    for (uint32_t i = 0; entry != NULL && number == 0 && i < entry->version_count;
+         i++) {
         if (entry->versions[i].number < entry->current) {
             found = &entry->versions[i];
         }
@@ -321,12 +329,13 @@ find_target(const la_view_entry *entry, const char *name, uint64_t number,
         return LA_OK;
     }
     la_status status =
-        number != 0 ? la_fail(err, LA_NOT_FOUND,
-                              "could not roll back view \"%s\": version %llu is not kept",
-                              name, (unsigned long long)number)
-                    : la_fail(err, LA_NOT_FOUND,
-                              "could not roll back view \"%s\": there is no older version",
-                              name);
+        number != 0
+            ? la_fail(err, LA_NOT_FOUND,
+                      "could not roll back view \"%s\": version %llu is not kept", name,
+                      (unsigned long long)number)
+            : la_fail(err, LA_NOT_FOUND,
+                      "could not roll back view \"%s\": there is no older version",
+                      name);
     la_error_hint(err, "view.versions lists the kept ones");
     return status;
 }
