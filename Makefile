@@ -37,7 +37,7 @@ help: ## this list
 	@touch $@
 
 .venv/.check: .venv/.python
-	@tools/system-packages clang-format debootstrap
+	@tools/system-packages debootstrap
 	@$(PY) tools/dependencies.py check | xargs -d '\n' $(BIN)/pip install -q --disable-pip-version-check
 	@touch $@
 
@@ -75,7 +75,7 @@ lint: .venv/.check ## ruff, clang-format, layers, house rules
 
 types: .venv/.check build ## mypy --strict, and the stubs against the built module
 	@$(BIN)/mypy lambdaarch
-	@$(PY) -m mypy.stubtest lambdaarch._core --ignore-missing-stub
+	@$(PY) -m mypy.stubtest lambdaarch._core --mypy-config-file pyproject.toml
 
 notebooks: build ## run the notebooks
 	@$(PY) -m pytest -q tests/notebooks
