@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long does a full recompute of the reference queries take beside DuckDB and
-Polars?
+"""How long does a full recompute take beside DuckDB and Polars?
 
     python benchmarks/recompute.py --rows 10_000_000
 
-lambdaarch folds its log (durable, on disk) view by view; *fold* is the time to the states
-in memory, before they are finished into columns; *published* is the whole run: states
-encoded, written, synced and current.
-DuckDB reads its native table, Polars a Parquet file. All get the same threads,
-interleaved in one run.
+lambdaarch folds its log (durable, on disk) view by view; *fold* is the time to the
+states in memory, before they are finished into columns; *published* is the whole run:
+states encoded, written, synced and current. DuckDB reads its native table, Polars a
+Parquet file; both give finished columns. All get the same threads, interleaved in one
+run.
 """
 
 from __future__ import annotations
