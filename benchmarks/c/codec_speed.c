@@ -64,7 +64,8 @@ zipf(void)
         uint32_t mid = (lo + hi) / 2;
         if (sums[mid] < at) {
             lo = mid + 1;
-        } else {
+        }
+        else {
             hi = mid;
         }
     }

@@ -56,26 +56,26 @@ extern "C" {
 /* ------------------------------------------------------------------ errors */
 
 /* Few statuses; each maps to one Python exception class (csrc/python/errors.c). */
-#define LA_STATUS_LIST(X)                                                                \
-    X(OK, "done")                                                                        \
-    X(MORE, "one step done, more to do")                                                 \
-    X(INVALID, "a value, name or definition that cannot be accepted")                    \
-    X(TYPE, "a value of the wrong type")                                                 \
-    X(NOT_FOUND, "no such store, log, column, view, version or position")                \
-    X(CONFLICT, "the name exists with another definition")                               \
-    X(BUSY, "another process or thread holds the lock")                                  \
-    X(READONLY, "the store, file system or handle is read-only")                         \
-    X(IO, "the operating system refused")                                                \
-    X(FULL, "no space left, or a quota reached")                                         \
-    X(UNKNOWN, "a sync failed: the last rows may or may not be durable")                 \
-    X(DAMAGED, "bytes on disk are not what was written")                                 \
-    X(NEWER, "written by a newer format version")                                        \
-    X(NOMEM, "out of memory")                                                            \
-    X(BUDGET, "the memory budget given is too small")                                    \
-    X(OVERFLOW, "a result does not fit its type")                                        \
-    X(STALE, "the cutoff is behind the published one")                                   \
-    X(CLOSED, "the handle was closed, failed, or crossed a fork")                        \
-    X(CANCELLED, "stopped by request")                                                   \
+#define LA_STATUS_LIST(X)                                                              \
+    X(OK, "done")                                                                      \
+    X(MORE, "one step done, more to do")                                               \
+    X(INVALID, "a value, name or definition that cannot be accepted")                  \
+    X(TYPE, "a value of the wrong type")                                               \
+    X(NOT_FOUND, "no such store, log, column, view, version or position")              \
+    X(CONFLICT, "the name exists with another definition")                             \
+    X(BUSY, "another process or thread holds the lock")                                \
+    X(READONLY, "the store, file system or handle is read-only")                       \
+    X(IO, "the operating system refused")                                              \
+    X(FULL, "no space left, or a quota reached")                                       \
+    X(UNKNOWN, "a sync failed: the last rows may or may not be durable")               \
+    X(DAMAGED, "bytes on disk are not what was written")                               \
+    X(NEWER, "written by a newer format version")                                      \
+    X(NOMEM, "out of memory")                                                          \
+    X(BUDGET, "the memory budget given is too small")                                  \
+    X(OVERFLOW, "a result does not fit its type")                                      \
+    X(STALE, "the cutoff is behind the published one")                                 \
+    X(CLOSED, "the handle was closed, failed, or crossed a fork")                      \
+    X(CANCELLED, "stopped by request")                                                 \
     X(EVALUATION, "an expression failed on a row, and the view asks to stop")
 
 typedef enum la_status {
@@ -108,7 +108,8 @@ LA_API const char *la_version(void); /* "0.1.0" */
  * process; all files are opened close-on-exec. Must be callable from any thread. */
 typedef struct la_io {
     void *ctx;
-    int (*open)(void *ctx, const char *path, int flags, int mode); /* flags as open(2) */
+    int (*open)(void *ctx, const char *path, int flags,
+                int mode); /* flags as open(2) */
     int (*close)(void *ctx, int fd);
     int64_t (*pread)(void *ctx, int fd, void *to, size_t size, uint64_t byte);
     int64_t (*pwrite)(void *ctx, int fd, const void *from, size_t size, uint64_t byte);
@@ -127,7 +128,7 @@ typedef struct la_io {
     int (*map_shared)(void *ctx, int fd, size_t size, bool writable, void **out);
     int (*lock)(void *ctx, int fd, bool exclusive); /* never waits: -EAGAIN when held */
     int (*same_file)(void *ctx, int fd, const char *path); /* 1 same inode, 0 not */
-    int64_t (*wall_us)(void *ctx);  /* since 1970 UTC */
+    int64_t (*wall_us)(void *ctx);                         /* since 1970 UTC */
     int64_t (*mono_ns)(void *ctx);
     int (*random)(void *ctx, void *to, size_t size);
 } la_io;
@@ -187,8 +188,8 @@ typedef struct la_column {
     uint8_t scale;
     const void *data;        /* values; str and bytes: the heap; cat: uint32_t codes */
     const uint32_t *offsets; /* str and bytes: rows + 1 byte offsets into data */
-    const uint8_t *valid;    /* one byte a row, 1 = a value, 0 = null; NULL = no nulls */
-    const la_dict *dict;     /* cat only */
+    const uint8_t *valid; /* one byte a row, 1 = a value, 0 = null; NULL = no nulls */
+    const la_dict *dict;  /* cat only */
 } la_column;
 
 /* Verdicts: the writer's decision about a row, stored with it (semantics 3). On disk. */
@@ -206,13 +207,15 @@ typedef enum la_verdict {
 typedef struct la_chunk {
     const la_schema *schema;
     uint32_t rows;
-    uint32_t column_count; /* equals the schema's; a scan leaves unread columns all zero */
+    uint32_t
+        column_count; /* equals the schema's; a scan leaves unread columns all zero */
     la_column *columns;
     uint64_t position;       /* of row 0; rows are consecutive */
     int64_t ingest_us;       /* of the frame */
     const uint8_t *verdicts; /* la_verdict a row; NULL = all ok */
-    const uint64_t *targets; /* with verdicts: the row a duplicate or negative row means */
-    void *owner;             /* private */
+    const uint64_t
+        *targets; /* with verdicts: the row a duplicate or negative row means */
+    void *owner;  /* private */
 } la_chunk;
 
 /* ------------------------------------------------------------------- stores */
@@ -228,12 +231,14 @@ typedef enum la_mode { LA_MODE_READ, LA_MODE_WRITE } la_mode;
  * LA_NOT_FOUND: no store there (read mode). LA_INVALID: a non-empty folder that is no store.
  * LA_NEWER, LA_DAMAGED, LA_READONLY, LA_IO as named. */
 LA_API LA_MUST_CHECK la_status la_store_open(const la_env *env, const char *path,
-                                             la_mode mode, la_store **out, la_error *err);
+                                             la_mode mode, la_store **out,
+                                             la_error *err);
 /* Closes logs and views that were got from it too; their handles become invalid. */
 LA_API void la_store_close(la_store *store);
 /* JSON: {"path","uuid","format","logs":[...],"views":[...]} with positions, cutoffs, versions,
  * accounting by class. Returns new text; free with la_text_free. */
-LA_API LA_MUST_CHECK la_status la_store_status(la_store *store, char **json, la_error *err);
+LA_API LA_MUST_CHECK la_status la_store_status(la_store *store, char **json,
+                                               la_error *err);
 LA_API void la_text_free(la_store *store, char *text);
 
 /* --------------------------------------------------------------------- logs */
@@ -244,7 +249,8 @@ LA_API void la_text_free(la_store *store, char *text);
  * LA_CONFLICT: it exists with another spec; the message shows the first difference.
  * The handle is owned by the store. The writer lock is taken at the first append. */
 LA_API LA_MUST_CHECK la_status la_log_open(la_store *store, const char *name,
-                                           const char *spec, la_log **out, la_error *err);
+                                           const char *spec, la_log **out,
+                                           la_error *err);
 LA_API const la_schema *la_log_schema(const la_log *log);
 LA_API const char *la_log_spec(const la_log *log);
 LA_API const char *la_log_name(const la_log *log);
@@ -265,8 +271,8 @@ typedef struct la_append_options {
 } la_append_options;
 
 typedef struct la_appended {
-    uint64_t first;  /* position of the first row */
-    uint64_t rows;   /* rows that got a position, whatever their verdict */
+    uint64_t first; /* position of the first row */
+    uint64_t rows;  /* rows that got a position, whatever their verdict */
     uint64_t ok;
     uint64_t duplicate;
     uint64_t quarantined;
@@ -300,8 +306,9 @@ LA_API LA_MUST_CHECK la_status la_log_seal(la_log *log, la_error *err);
 /* Reads rows [from, to) in order. `columns`: indices to read, NULL = all. */
 typedef struct la_scan la_scan;
 LA_API LA_MUST_CHECK la_status la_scan_open(la_log *log, uint64_t from, uint64_t to,
-                                            const uint32_t *columns, uint32_t column_count,
-                                            la_scan **out, la_error *err);
+                                            const uint32_t *columns,
+                                            uint32_t column_count, la_scan **out,
+                                            la_error *err);
 /* *chunk: up to LA_CHUNK_ROWS rows, valid until the next call; rows 0 at the end. */
 LA_API LA_MUST_CHECK la_status la_scan_next(la_scan *scan, const la_chunk **chunk,
                                             la_error *err);
@@ -309,8 +316,9 @@ LA_API void la_scan_close(la_scan *scan);
 
 /* Rows in quarantine among [from, to): raw bytes and reasons as two str columns plus a u64
  * column of positions, in a chunk of its own. Free with la_chunk_free. */
-LA_API LA_MUST_CHECK la_status la_log_quarantine(la_log *log, uint64_t from, uint64_t to,
-                                                 la_chunk **out, la_error *err);
+LA_API LA_MUST_CHECK la_status la_log_quarantine(la_log *log, uint64_t from,
+                                                 uint64_t to, la_chunk **out,
+                                                 la_error *err);
 
 /* Checks all bytes of all files of the store against their checksums. `progress` gets bytes
  * done and total. Returns LA_DAMAGED with file, byte and positions at the first damage, and
@@ -338,7 +346,8 @@ LA_API const char *la_view_name(const la_view *view);
 LA_API const char *la_view_plan(const la_view *view); /* canonical JSON */
 /* JSON: name, fingerprint, candidate, versions: [{version, cutoff, groups, bytes,
  * published_us, ...}], order_free. Free with la_text_free. */
-LA_API LA_MUST_CHECK la_status la_view_status(la_view *view, char **json, la_error *err);
+LA_API LA_MUST_CHECK la_status la_view_status(la_view *view, char **json,
+                                              la_error *err);
 /* Makes a kept version current, older or newer; 0 = the newest one before the current. */
 LA_API LA_MUST_CHECK la_status la_view_rollback(la_view *view, uint64_t to_version,
                                                 la_error *err);
@@ -349,15 +358,17 @@ typedef struct la_batch_options {
     uint64_t cutoff;     /* LA_NO_POSITION: the durable end when the run starts */
     uint64_t memory_max; /* bytes for all states together; 0 = default */
     uint32_t threads;    /* 0 = all cores */
-    bool incremental;    /* merge [old cutoff, cutoff) into the old version where allowed */
-    bool publish; /* false: the version is kept but not made current: query it by number,
+    bool
+        incremental; /* merge [old cutoff, cutoff) into the old version where allowed */
+    bool
+        publish; /* false: the version is kept but not made current: query it by number,
                      make it current with la_view_rollback (a dry run, then apply) */
 } la_batch_options;
 
 typedef struct la_progress {
     uint64_t rows_done, rows_total;
     uint32_t views_done, views_total;
-    const char *view; /* being worked on; valid until the next step */
+    const char *view;  /* being worked on; valid until the next step */
     const char *stage; /* "fold", "write", "publish" */
 } la_progress;
 
@@ -365,15 +376,16 @@ typedef struct la_batch la_batch;
 /* `names` NULL = all views. Holds the publish lock until closed: LA_BUSY elsewhere. */
 LA_API LA_MUST_CHECK la_status la_batch_open(la_store *store, const char *const *names,
                                              size_t name_count,
-                                             const la_batch_options *options, la_batch **out,
-                                             la_error *err);
+                                             const la_batch_options *options,
+                                             la_batch **out, la_error *err);
 /* Works for about 50 ms. LA_MORE until every view is published, all in one step of the
  * catalogue; then LA_OK. An error leaves the catalogue as it was. */
 LA_API LA_MUST_CHECK la_status la_batch_step(la_batch *batch, la_progress *progress,
                                              la_error *err);
 /* JSON of what was done: per view version, cutoff, groups, files, bytes, seconds by stage. */
 LA_API const char *la_batch_report(const la_batch *batch);
-LA_API void la_batch_close(la_batch *batch); /* unfinished: stops it, removes its files */
+LA_API void
+la_batch_close(la_batch *batch); /* unfinished: stops it, removes its files */
 
 /* ----------------------------------------------------------------- queries */
 
@@ -404,8 +416,9 @@ LA_API void la_query_close(la_query *query);
 
 typedef struct la_builder la_builder;
 /* An owned chunk, column by column. See chunk/builder.c. */
-LA_API LA_MUST_CHECK la_status la_builder_new(const la_env *env, const la_schema *schema,
-                                              la_builder **out, la_error *err);
+LA_API LA_MUST_CHECK la_status la_builder_new(const la_env *env,
+                                              const la_schema *schema, la_builder **out,
+                                              la_error *err);
 LA_API void la_builder_free(la_builder *builder);
 LA_API LA_MUST_CHECK la_status la_builder_null(la_builder *builder, uint32_t column,
                                                la_error *err);
@@ -439,8 +452,8 @@ LA_API int32_t la_schema_find(const la_schema *schema, const char *name); /* -1:
 /* Text to value, for callers that hold values outside a builder. */
 LA_API LA_MUST_CHECK la_status la_parse_time(const char *text, size_t size, int64_t *us,
                                              la_error *err);
-LA_API LA_MUST_CHECK la_status la_parse_date(const char *text, size_t size, int32_t *days,
-                                             la_error *err);
+LA_API LA_MUST_CHECK la_status la_parse_date(const char *text, size_t size,
+                                             int32_t *days, la_error *err);
 LA_API LA_MUST_CHECK la_status la_parse_decimal(const char *text, size_t size,
                                                 uint8_t scale, int64_t *value,
                                                 la_error *err);
@@ -452,22 +465,23 @@ struct ArrowArray;
 /* Borrows `array` (a struct array) as a chunk under `schema`, matching by name, converting
  * where nothing is lost; what must be converted is owned by the chunk. The array must live
  * as long as the chunk. LA_TYPE names the column and both types. */
-LA_API LA_MUST_CHECK la_status la_chunk_from_arrow(const la_env *env,
-                                                   const la_schema *schema,
-                                                   const struct ArrowSchema *arrow_schema,
-                                                   const struct ArrowArray *array,
-                                                   la_chunk **out, la_error *err);
+LA_API LA_MUST_CHECK la_status la_chunk_from_arrow(
+    const la_env *env, const la_schema *schema, const struct ArrowSchema *arrow_schema,
+    const struct ArrowArray *array, la_chunk **out, la_error *err);
 /* Copies a chunk out; the consumer calls the release callbacks. */
-LA_API LA_MUST_CHECK la_status la_chunk_to_arrow(const la_env *env, const la_chunk *chunk,
+LA_API LA_MUST_CHECK la_status la_chunk_to_arrow(const la_env *env,
+                                                 const la_chunk *chunk,
                                                  struct ArrowSchema *arrow_schema,
-                                                 struct ArrowArray *array, la_error *err);
+                                                 struct ArrowArray *array,
+                                                 la_error *err);
 
 /* ------------------------------------------------------------- diagnostics */
 
 /* Live objects by kind, so that tests can prove that nothing leaks. */
-#define LA_LIVE_LIST(X)                                                                  \
-    X(STORE) X(LOG) X(VIEW) X(SCAN) X(BATCH) X(QUERY) X(VERIFY) X(BUILDER) X(CHUNK)      \
-    X(SCHEMA) X(PLAN) X(FOLD) X(SNAPSHOT) X(DICT)
+#define LA_LIVE_LIST(X)                                                                \
+    X(STORE)                                                                           \
+    X(LOG) X(VIEW) X(SCAN) X(BATCH) X(QUERY) X(VERIFY) X(BUILDER) X(CHUNK) X(SCHEMA)   \
+        X(PLAN) X(FOLD) X(SNAPSHOT) X(DICT)
 typedef enum la_live {
 #define LA_X(name) LA_LIVE_##name,
     LA_LIVE_LIST(LA_X)

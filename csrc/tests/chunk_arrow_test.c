@@ -405,7 +405,8 @@ build_all(uint32_t rows)
         for (uint32_t c = 0; c < 12; c++) {
             if ((i + c) % 3 == 0) {
                 CHECK_OK(la_builder_null(builder, c, &err), &err);
-            } else {
+            }
+            else {
                 CHECK_OK(la_builder_parse(builder, c, texts[c], strlen(texts[c]), &err),
                          &err);
             }

@@ -125,7 +125,8 @@ check_rows(const sample *s, const la_piece *piece, uint32_t from, uint32_t rows)
                      null ? 0 : get(s->data, s->width, from + i));
         }
         free(data);
-    } else {
+    }
+    else {
         uint32_t *offsets = malloc(((size_t)rows + 1) * sizeof *offsets);
         const char *heap;
         CHECK_OK(la_piece_decode_text(piece, from, rows, offsets, valid, &heap, &err),
@@ -281,8 +282,8 @@ set_nulls(sample *s, unsigned kind, uint64_t *state)
     s->column.valid = kind == 0 ? NULL : s->valid;
     for (uint32_t i = 0; i < s->rows; i++) {
         uint64_t random = test_below(state, 100);
-        bool null = (kind == 2 && random < 3) || (kind == 3 && random < 90) || kind == 4
-                    || (kind == 5 && i / LA_BLOCK_ROWS % 2 == 0);
+        bool null = (kind == 2 && random < 3) || (kind == 3 && random < 90) ||
+                    kind == 4 || (kind == 5 && i / LA_BLOCK_ROWS % 2 == 0);
         s->valid[i] = !null;
     }
 }
@@ -313,8 +314,8 @@ numbers_come_back(void)
             }
         }
     }
-    CHECK_EQ(seen, 1u << LA_ENC_CONSTANT | 1u << LA_ENC_PLAIN | 1u << LA_ENC_INTS
-                       | 1u << LA_ENC_BITS | 1u << LA_ENC_DECIMAL);
+    CHECK_EQ(seen, 1u << LA_ENC_CONSTANT | 1u << LA_ENC_PLAIN | 1u << LA_ENC_INTS |
+                       1u << LA_ENC_BITS | 1u << LA_ENC_DECIMAL);
 }
 
 static void
@@ -379,8 +380,8 @@ sizes_are_small(void)
         bool late = test_below(&state, 50) == 0;
         put(&s, i, late ? now - test_below(&state, 3600000000) : now);
     }
-    CHECK(sealed_size(&s) * 8
-          < 26 * (size_t)rows); /* late ones do not widen the rest */
+    CHECK(sealed_size(&s) * 8 <
+          26 * (size_t)rows); /* late ones do not widen the rest */
     sample_free(&s);
     s = sample_new(LA_T_CAT, rows);
     for (uint32_t i = 0; i < rows; i++) {
@@ -485,7 +486,8 @@ try_bytes(const uint8_t *bytes, size_t size, la_type type, uint32_t rows)
         la_status status;
         if (width > 0) {
             status = la_piece_decode(&piece, 0, rows, data, valid, &err);
-        } else {
+        }
+        else {
             const char *heap;
             uint32_t *offsets = data;
             status = la_piece_decode_text(&piece, 0, rows, offsets, valid, &heap, &err);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plans: what is refused and where, canonical form, fingerprint, result schema, windows. */
 #include "base/hash.h"
+#include "expr/agg.h"
 #include "expr/plan.h"
 #include "fault_env.h"
-#include "expr/agg.h"
 #include "test.h"
 
 static la_field fields[] = {

@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "chunk/chunk.h"
 #include "chunk/value.h"
-#include "fault_env.h"
 #include "expr/agg.h"
+#include "fault_env.h"
 #include "test.h"
 
 #define ROWS 400u

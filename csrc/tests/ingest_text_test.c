@@ -143,10 +143,9 @@ decimals_are_exact(void)
     }
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         int64_t v = 77;
-        CHECK_MSG(
-            la_parse_decimal(bad[i].text, strlen(bad[i].text), bad[i].scale, &v, &err)
-                == LA_INVALID,
-            "%s", bad[i].text);
+        CHECK_MSG(la_parse_decimal(bad[i].text, strlen(bad[i].text), bad[i].scale, &v,
+                                   &err) == LA_INVALID,
+                  "%s", bad[i].text);
         CHECK_EQ(v, 77);
     }
 }
@@ -201,7 +200,8 @@ floats_are_rounded_once(void)
         }
         if (round % 2 == 0) {
             snprintf(text, sizeof text, "%.17g", expected);
-        } else {
+        }
+        else {
             snprintf(text, sizeof text, "%llu.%llue%d",
                      (unsigned long long)(bits >> (bits % 60)),
                      (unsigned long long)test_below(&state, 100000),

@@ -461,7 +461,7 @@ mended_checksums(void)
     copy = malloc(size);
     for (uint32_t at = info.dict_size;
          at < info.size - LA_FRAME_HEADER - LA_FRAME_TRAILER; at++) {
-        for (int bit = 0; bit < 8; bit += test_scale() > 1 ? 1 : 3) {
+        for (int bit = 0; bit<8; bit += test_scale()> 1 ? 1 : 3) {
             sim *s = sim_clone(base);
             uint8_t *frame = copy + info.byte;
             uint32_t payload = info.size - LA_FRAME_HEADER - LA_FRAME_TRAILER;

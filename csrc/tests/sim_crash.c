@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Life and death of a simulated file system: new, clone, power cut and its survivors, kill,
- * faults; looking into it and damaging it. */
+/* Life and death of a simulated file system: new, clone, power cut and its survivors,
+ * kill, faults; looking into it and damaging it. */
 #include "sim_types.h"
 
 #include <stdlib.h>

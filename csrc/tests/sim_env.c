@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The calls of la_io on a file system in memory that loses what was not synced. The model
- * stands in sim_env.h, the invariants in sim_types.h. */
+/* The calls of la_io on a file system in memory that loses what was not synced. The
+ * model stands in sim_env.h, the invariants in sim_types.h. */
 #include "sim_types.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the simulated disk is made of: images, names, the atoms between cache and durable
- * image, and the way from a path to a node. */
+/* What the simulated disk is made of: images, names, the atoms between cache and
+ * durable image, and the way from a path to a node. */
 #include "sim_types.h"
 
 #include <errno.h>

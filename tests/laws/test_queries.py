@@ -35,7 +35,8 @@ PLAN: dict[str, Any] = {
         {"name": "last", "fn": "last", "arg": ["col", "k"], "filter": None},
     ],
 }
-MOMENTS = st.integers(-1, 75).map(lambda d: generate.START + d * US_PER_DAY)
+DAYS = st.one_of(st.integers(-1, 4), st.integers(-1, 75))
+MOMENTS = DAYS.map(lambda d: generate.START + d * US_PER_DAY)
 
 
 @st.composite

@@ -39,7 +39,7 @@ any_below(const uint64_t *limbs, int64_t at)
  * limb that is not zero, and 64 bits at least when sticky. */
 double
 la_round_limbs(const uint64_t *limbs, uint32_t count, int64_t exponent, bool sticky,
-            bool negative)
+               bool negative)
 {
     int64_t top = (int64_t)count * 64 - 1 - __builtin_clzll(limbs[count - 1]);
     int64_t low = top - 52 > -1074 - exponent ? top - 52 : -1074 - exponent;

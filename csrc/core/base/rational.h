@@ -8,8 +8,8 @@
 
 /* limbs * 2^exponent, and something below it when `sticky`. The top limb is not zero; with
  * `sticky` there are 64 bits at least. */
-double la_round_limbs(const uint64_t *limbs, uint32_t count, int64_t exponent, bool sticky,
-                      bool negative);
+double la_round_limbs(const uint64_t *limbs, uint32_t count, int64_t exponent,
+                      bool sticky, bool negative);
 /* 64 bits from bit `at` on (which may be negative or past the end); zeros outside. */
 uint64_t la_limbs_bits(const uint64_t *limbs, uint32_t count, int64_t at);
 /* limbs /= divisor (>= 1); returns whether something remained. */

@@ -88,8 +88,8 @@ parse_decimal(const char *format)
         }
         at++;
     }
-    if (*at == '\0' && count >= 2 && parts[2] == 128 && parts[1] > -100
-        && parts[1] < 100) {
+    if (*at == '\0' && count >= 2 && parts[2] == 128 && parts[1] > -100 &&
+        parts[1] < 100) {
         found.kind = SOURCE_DECIMAL;
         found.width = 16;
         found.scale = (int32_t)parts[1];
@@ -380,8 +380,8 @@ static la_status
 take_ints(column_import *in)
 {
     la_type type = in->field->type;
-    if (type != LA_T_I32 && type != LA_T_I64 && type != LA_T_U64 && type != LA_T_F64
-        && type != LA_T_F32 && type != LA_T_DECIMAL) {
+    if (type != LA_T_I32 && type != LA_T_I64 && type != LA_T_U64 && type != LA_T_F64 &&
+        type != LA_T_F32 && type != LA_T_DECIMAL) {
         return no_conversion(in, false);
     }
     uint32_t width = (uint32_t)la_type_size(type);
@@ -400,8 +400,8 @@ take_ints(column_import *in)
         return status;
     }
     for (uint32_t i = 0; i < in->rows; i++) {
-        if (is_valid(in, i)
-            && !put_int(in, load_int(from, &in->from, in->start + i), data, i)) {
+        if (is_valid(in, i) &&
+            !put_int(in, load_int(from, &in->from, in->start + i), data, i)) {
             return bad_row(in, i, "holds an integer that does not fit");
         }
     }
@@ -432,7 +432,8 @@ take_floats(column_import *in)
             float x;
             memcpy(&x, from + (in->start + i) * 4, sizeof x);
             ((double *)data)[i] = (double)x;
-        } else {
+        }
+        else {
             double x;
             memcpy(&x, from + (in->start + i) * 8, sizeof x);
             float narrow = (float)x;
@@ -492,13 +493,14 @@ take_temporal(column_import *in)
             return bad_row(
                 in, i, date ? "is no whole day" : "is more precise than microseconds");
         }
-        if (__builtin_mul_overflow(v / divisor, factor, &v)
-            || (date && (v < INT32_MIN || v > INT32_MAX))) {
+        if (__builtin_mul_overflow(v / divisor, factor, &v) ||
+            (date && (v < INT32_MIN || v > INT32_MAX))) {
             return bad_row(in, i, "is out of range");
         }
         if (date) {
             ((int32_t *)data)[i] = (int32_t)v;
-        } else {
+        }
+        else {
             ((int64_t *)data)[i] = v;
         }
     }
@@ -566,8 +568,8 @@ check_utf8(const column_import *in, const char *heap, const uint32_t *offsets)
         whole = offsets[i] == end || ((uint8_t)heap[offsets[i]] & 0xc0) != 0x80;
     }
     for (uint32_t i = 0; !whole && i < in->rows; i++) {
-        if (is_valid(in, i)
-            && !la_utf8_is_valid(heap + offsets[i], offsets[i + 1] - offsets[i])) {
+        if (is_valid(in, i) &&
+            !la_utf8_is_valid(heap + offsets[i], offsets[i + 1] - offsets[i])) {
             return bad_row(in, i, "is not valid UTF-8");
         }
     }
@@ -690,8 +692,8 @@ view_at(const column_import *in, uint32_t row, const char **text, uint32_t *size
     }
     const uint8_t *sizes = buffer(in, in->array->n_buffers - 1);
     const char *data = buffer(in, 2 + parts[2]);
-    if (sizes == NULL || data == NULL
-        || (int64_t)parts[3] + parts[0] > offset_at(sizes, 8, parts[2])) {
+    if (sizes == NULL || data == NULL ||
+        (int64_t)parts[3] + parts[0] > offset_at(sizes, 8, parts[2])) {
         return false;
     }
     *text = data + parts[3];
@@ -775,7 +777,8 @@ own_mask(column_import *in, uint8_t **mask)
     if (status == LA_OK) {
         if (in->valid == NULL) {
             memset(bytes, 1, in->rows);
-        } else {
+        }
+        else {
             memcpy(bytes, in->valid, in->rows);
         }
         *mask = bytes;
@@ -954,9 +957,9 @@ import_column(column_import *in, const la_env *env, const struct ArrowSchema *sc
 static bool
 span_is_sound(const struct ArrowArray *array, int64_t skip, int64_t rows)
 {
-    return array != NULL && array->release != NULL && array->length >= 0
-           && array->offset >= 0 && array->offset < INT64_MAX / 32
-           && array->length < INT64_MAX / 32 && array->length - rows >= skip;
+    return array != NULL && array->release != NULL && array->length >= 0 &&
+           array->offset >= 0 && array->offset < INT64_MAX / 32 &&
+           array->length < INT64_MAX / 32 && array->length - rows >= skip;
 }
 
 static la_status
@@ -1004,7 +1007,8 @@ import_values(const la_env *env, const column_import *in,
         status = import_column(&values, env, schema);
         if (status == LA_OK) {
             *out = chunk;
-        } else {
+        }
+        else {
             la_chunk_free(chunk);
         }
     }
@@ -1018,8 +1022,8 @@ static la_status
 check_table(const struct ArrowSchema *schema, const struct ArrowArray *array,
             la_error *err)
 {
-    if (schema == NULL || array == NULL || schema->release == NULL
-        || array->release == NULL) {
+    if (schema == NULL || array == NULL || schema->release == NULL ||
+        array->release == NULL) {
         return la_fail(err, LA_INVALID,
                        "could not take an Arrow table: it was released");
     }
@@ -1029,8 +1033,8 @@ check_table(const struct ArrowSchema *schema, const struct ArrowArray *array,
                        "struct array (\"+s\")",
                        schema->format == NULL ? "" : schema->format);
     }
-    if (schema->n_children != array->n_children || schema->n_children < 0
-        || !span_is_sound(array, 0, 0) || array->length > (int64_t)UINT32_MAX - 1024) {
+    if (schema->n_children != array->n_children || schema->n_children < 0 ||
+        !span_is_sound(array, 0, 0) || array->length > (int64_t)UINT32_MAX - 1024) {
         return la_fail(err, LA_INVALID,
                        "could not take an Arrow table of %lld rows, %lld columns",
                        (long long)array->length, (long long)array->n_children);
@@ -1105,8 +1109,8 @@ import_field(const la_env *env, la_chunk *chunk, uint32_t column,
         return all_null(&in);
     }
     in.array = array->children[child];
-    if (!span_is_sound(in.array, array->offset, array->length)
-        || schema->children[child]->format == NULL) {
+    if (!span_is_sound(in.array, array->offset, array->length) ||
+        schema->children[child]->format == NULL) {
         return bad_array(&in, "it is shorter than its table");
     }
     in.start = array->offset + in.array->offset;

@@ -101,7 +101,8 @@ format_of(const la_column *column, char *text, size_t size)
     };
     if (column->type == LA_T_DECIMAL) {
         (void)snprintf(text, size, "d:18,%u", column->scale);
-    } else {
+    }
+    else {
         (void)snprintf(text, size, "%s", formats[column->type]);
     }
 }

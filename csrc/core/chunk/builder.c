@@ -167,12 +167,14 @@ grow_rows(const la_env *env, column *col, la_error *err)
     if (text) {
         if (col->offsets == NULL) {
             ((uint32_t *)data)[0] = 0;
-        } else {
+        }
+        else {
             memcpy(data, col->offsets, old_size);
         }
         la_dealloc(env, col->offsets, ((size_t)col->capacity + 1) * sizeof(uint32_t));
         col->offsets = data;
-    } else {
+    }
+    else {
         if (col->data != NULL) {
             memcpy(data, col->data, old_size);
         }
@@ -230,7 +232,8 @@ la_builder_null(la_builder *builder, uint32_t index, la_error *err)
     col->valid[col->rows] = 0;
     if (is_text(col->type)) {
         col->offsets[col->rows + 1] = col->offsets[col->rows];
-    } else {
+    }
+    else {
         memset(col->data + (size_t)col->rows * col->width, 0, col->width);
     }
     col->rows++;
@@ -306,7 +309,8 @@ la_builder_float(la_builder *builder, uint32_t index, double value, la_error *er
     column *col = &builder->columns[index];
     if (col->type == LA_T_F64) {
         ((double *)(void *)col->data)[col->rows] = value;
-    } else if (col->type == LA_T_F32) {
+    }
+    else if (col->type == LA_T_F32) {
         double limit = 0x1.ffffffp127; /* from here on rounding gives infinity */
         if (value - value == 0.0 && (value >= limit || value <= -limit)) {
             return la_fail(
@@ -315,7 +319,8 @@ la_builder_float(la_builder *builder, uint32_t index, double value, la_error *er
                 field_of(builder, index)->name);
         }
         ((float *)(void *)col->data)[col->rows] = (float)value;
-    } else {
+    }
+    else {
         char text[48];
         (void)snprintf(text, sizeof text, "the float %.17g", value);
         status = wrong_type(builder, index, text, err);
@@ -425,7 +430,8 @@ copy_column(const column *col, la_chunk *chunk, uint32_t index)
         if (col->heap_size > 0) {
             memcpy(la_chunk_data(chunk, index), col->heap, col->heap_size);
         }
-    } else {
+    }
+    else {
         memcpy(la_chunk_data(chunk, index), col->data, (size_t)col->rows * col->width);
     }
     if (col->valid != NULL) {
@@ -443,7 +449,8 @@ hand_over(column *col, la_chunk *chunk, uint32_t index)
         la_chunk_own(chunk, col->heap, col->heap_capacity);
         la_chunk_own(chunk, col->offsets,
                      ((size_t)col->capacity + 1) * sizeof(uint32_t));
-    } else {
+    }
+    else {
         to->data = col->data;
         la_chunk_own(chunk, col->data, (size_t)col->capacity * col->width);
     }

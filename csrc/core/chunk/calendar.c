@@ -90,8 +90,8 @@ la_calendar_floor(int64_t us, la_unit unit, int64_t count)
     case LA_UNIT_DAY:
         return us_from_days(la_floor_div(days, n) * n);
     case LA_UNIT_WEEK:
-        return us_from_days(FIRST_MONDAY
-                            + la_floor_div(days - FIRST_MONDAY, 7 * n) * 7 * n);
+        return us_from_days(FIRST_MONDAY +
+                            la_floor_div(days - FIRST_MONDAY, 7 * n) * 7 * n);
     case LA_UNIT_MONTH:
     case LA_UNIT_QUARTER:
     case LA_UNIT_YEAR:
@@ -112,8 +112,8 @@ la_calendar_next(int64_t start_us, la_unit unit, int64_t count)
         /* By floor, so that a clamped start has the true next one. */
         return us_from_days((la_floor_div(days, n) + 1) * n);
     case LA_UNIT_WEEK:
-        return us_from_days(FIRST_MONDAY
-                            + (la_floor_div(days - FIRST_MONDAY, 7 * n) + 1) * 7 * n);
+        return us_from_days(FIRST_MONDAY +
+                            (la_floor_div(days - FIRST_MONDAY, 7 * n) + 1) * 7 * n);
     case LA_UNIT_MONTH:
     case LA_UNIT_QUARTER:
     case LA_UNIT_YEAR:

@@ -9,8 +9,13 @@
 #define LA_US_PER_SECOND INT64_C(1000000)
 #define LA_US_PER_DAY (INT64_C(86400) * LA_US_PER_SECOND)
 
-typedef enum la_unit { LA_UNIT_DAY, LA_UNIT_WEEK, LA_UNIT_MONTH, LA_UNIT_QUARTER,
-                       LA_UNIT_YEAR } la_unit;
+typedef enum la_unit {
+    LA_UNIT_DAY,
+    LA_UNIT_WEEK,
+    LA_UNIT_MONTH,
+    LA_UNIT_QUARTER,
+    LA_UNIT_YEAR
+} la_unit;
 
 void la_civil_from_days(int64_t days, int64_t *year, int32_t *month, int32_t *day);
 int64_t la_days_from_civil(int64_t year, int32_t month, int32_t day);

@@ -9,10 +9,10 @@
  *     (slices, spans of mapped files), which la_chunk_free leaves alone.
  *  2. Each section starts at a multiple of 64 bytes and 64 bytes follow the last, so
  *     vector code may read whole words. */
+#include "chunk/chunk.h"
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/live.h"
-#include "chunk/chunk.h"
 
 #define SECTION_ALIGN 64u
 #define BLOCKS_PER_COLUMN 3u
@@ -97,8 +97,8 @@ chunk_new(const la_env *env, const la_schema *schema, uint32_t rows, uint64_t ro
 {
     uint32_t count = la_schema_count(schema);
     uint32_t foreign = 0;
-    size_t head = align_up(sizeof(owner)) + align_up(count * sizeof(la_column))
-                  + align_up(count * sizeof(la_dict *));
+    size_t head = align_up(sizeof(owner)) + align_up(count * sizeof(la_column)) +
+                  align_up(count * sizeof(la_dict *));
     for (uint32_t c = 0; c < count; c++) {
         foreign += shape_of(schema, shapes, c).foreign;
     }
@@ -126,8 +126,8 @@ chunk_new(const la_env *env, const la_schema *schema, uint32_t rows, uint64_t ro
     own->env = env;
     own->size = size;
     chunk->columns = (la_column *)(void *)(base + align_up(sizeof(owner)));
-    own->dicts = (la_dict **)(void *)(base + align_up(sizeof(owner))
-                                      + align_up(count * sizeof(la_column)));
+    own->dicts = (la_dict **)(void *)(base + align_up(sizeof(owner)) +
+                                      align_up(count * sizeof(la_column)));
     own->adopted = (adopted *)(void *)(base + adopted_at);
     own->adopted_max = foreign * BLOCKS_PER_COLUMN;
     size = head;
@@ -271,7 +271,8 @@ la_chunk_slice(const la_chunk *whole, uint32_t from, uint32_t rows, la_column *c
         la_column column = whole->columns[c];
         if (is_text(column.type)) {
             column.offsets = column.offsets == NULL ? NULL : column.offsets + from;
-        } else if (column.data != NULL) {
+        }
+        else if (column.data != NULL) {
             column.data =
                 (const uint8_t *)column.data + (size_t)from * la_type_size(column.type);
         }
@@ -441,7 +442,8 @@ la_chunk_take(const la_env *env, const la_chunk *chunk, const uint32_t *order,
         if (is_text(column->type)) {
             gather_text(column, order, count, la_chunk_offsets(taken, c),
                         la_chunk_data(taken, c));
-        } else if (count > 0) {
+        }
+        else if (count > 0) {
             gather(column->data, la_type_size(column->type), order, count,
                    la_chunk_data(taken, c));
         }

@@ -27,8 +27,8 @@
 #define SLOTS_FIRST 64u
 #define NO_CODE UINT32_MAX
 
-_Static_assert(((UINT64_C(1) << PAGE_COUNT) - 1) << FIRST_PAGE_BITS
-                   >= LA_DICT_ENTRIES_MAX,
+_Static_assert(((UINT64_C(1) << PAGE_COUNT) - 1) << FIRST_PAGE_BITS >=
+                   LA_DICT_ENTRIES_MAX,
                "pages must hold a full dictionary");
 
 typedef struct entry {
@@ -50,8 +50,8 @@ struct la_dict {
 static uint32_t
 page_of(uint32_t code)
 {
-    return 31u - (uint32_t)__builtin_clz(code + (1u << FIRST_PAGE_BITS))
-           - FIRST_PAGE_BITS;
+    return 31u - (uint32_t)__builtin_clz(code + (1u << FIRST_PAGE_BITS)) -
+           FIRST_PAGE_BITS;
 }
 
 static size_t
@@ -93,8 +93,8 @@ la_dict_retain(la_dict *dict)
 void
 la_dict_release(la_dict *dict)
 {
-    if (dict == NULL
-        || atomic_fetch_sub_explicit(&dict->references, 1, memory_order_acq_rel) != 1) {
+    if (dict == NULL ||
+        atomic_fetch_sub_explicit(&dict->references, 1, memory_order_acq_rel) != 1) {
         return;
     }
     for (uint32_t p = 0; p < PAGE_COUNT; p++) {
@@ -136,8 +136,8 @@ probe(const la_dict *dict, const char *text, size_t size, uint32_t hash)
             return slot;
         }
         const entry *e = entry_at(dict, code);
-        if (e->hash == hash && e->size == size
-            && (size == 0 || memcmp(e->text, text, size) == 0)) {
+        if (e->hash == hash && e->size == size &&
+            (size == 0 || memcmp(e->text, text, size) == 0)) {
             return slot;
         }
     }

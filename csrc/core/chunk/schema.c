@@ -86,8 +86,8 @@ static bool
 parse_decimal_type(const char *text, size_t size, uint8_t *scale)
 {
     const size_t prefix = sizeof "decimal(" - 1;
-    if (size < prefix + 2 || size > prefix + 3 || memcmp(text, "decimal(", prefix) != 0
-        || text[size - 1] != ')') {
+    if (size < prefix + 2 || size > prefix + 3 ||
+        memcmp(text, "decimal(", prefix) != 0 || text[size - 1] != ')') {
         return false;
     }
     uint32_t value = 0;
@@ -112,8 +112,8 @@ la_type_parse(const char *text, size_t size, la_type *type, uint8_t *scale,
         parsed = LA_T_DECIMAL;
     }
     for (size_t i = 0; parsed == LA_T_COUNT && i < TYPE_TEXT_COUNT; i++) {
-        if (strlen(type_texts[i].text) == bare
-            && memcmp(type_texts[i].text, text, bare) == 0) {
+        if (strlen(type_texts[i].text) == bare &&
+            memcmp(type_texts[i].text, text, bare) == 0) {
             parsed = type_texts[i].type;
         }
     }
@@ -246,8 +246,8 @@ void
 la_schema_release(const la_schema *schema)
 {
     la_schema *own = (la_schema *)(uintptr_t)schema;
-    if (own != NULL
-        && atomic_fetch_sub_explicit(&own->references, 1, memory_order_acq_rel) == 1) {
+    if (own != NULL &&
+        atomic_fetch_sub_explicit(&own->references, 1, memory_order_acq_rel) == 1) {
         la_live_add(LA_LIVE_SCHEMA, -1);
         schema_delete(own);
     }
@@ -288,8 +288,8 @@ la_schema_equal(const la_schema *a, const la_schema *b)
     for (uint32_t i = 0; i < a->count; i++) {
         const la_field *x = &a->fields[i];
         const la_field *y = &b->fields[i];
-        if (x->type != y->type || x->scale != y->scale || x->nullable != y->nullable
-            || strcmp(x->name, y->name) != 0) {
+        if (x->type != y->type || x->scale != y->scale || x->nullable != y->nullable ||
+            strcmp(x->name, y->name) != 0) {
             return false;
         }
     }
@@ -307,8 +307,8 @@ field_from_json(const la_json *json, uint32_t place, la_field *field, la_error *
     }
     for (uint32_t i = 0; i < json->list.count; i++) {
         const la_json *key = &json->list.items[2 * i];
-        if (!la_json_is(key, "name") && !la_json_is(key, "type")
-            && !la_json_is(key, "nullable")) {
+        if (!la_json_is(key, "name") && !la_json_is(key, "type") &&
+            !la_json_is(key, "nullable")) {
             return la_fail(err, LA_INVALID,
                            "could not read field %u: unknown member \"%.60s\"", place,
                            key->text.at);

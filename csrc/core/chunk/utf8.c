@@ -31,8 +31,8 @@ character_size(const uint8_t *s, size_t left)
         return overlong || surrogate ? 0 : 3;
     }
     if (c >= 0xf0 && c <= 0xf4) {
-        if (left < 4 || !is_continuation(s[1]) || !is_continuation(s[2])
-            || !is_continuation(s[3])) {
+        if (left < 4 || !is_continuation(s[1]) || !is_continuation(s[2]) ||
+            !is_continuation(s[3])) {
             return 0;
         }
         bool overlong = c == 0xf0 && s[1] < 0x90;
@@ -86,7 +86,8 @@ la_quote(char out[LA_QUOTE_BYTES], const char *text, size_t size)
         if (shown) {
             memcpy(out + at, s + i, taken);
             at += taken;
-        } else {
+        }
+        else {
             out[at++] = '?';
         }
         i += taken;

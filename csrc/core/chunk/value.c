@@ -43,8 +43,8 @@ la_value
 la_value_of(const la_column *column, uint32_t row)
 {
     la_value value = {.type = column->type, .scale = column->scale};
-    if (column->type == LA_T_NULL || column->type == LA_T_JSON
-        || la_column_is_null(column, row)) {
+    if (column->type == LA_T_NULL || column->type == LA_T_JSON ||
+        la_column_is_null(column, row)) {
         value.null = true;
         return value;
     }
@@ -178,8 +178,8 @@ take_text(la_bytes *from, la_arena *arena, la_value *value)
     size_t zeros = 0;
     for (;;) {
         const uint8_t *zero = memchr(at, 0, (size_t)(from->end - at));
-        if (zero == NULL || from->end - zero < 2
-            || (zero[1] != 0x00 && zero[1] != 0xff)) {
+        if (zero == NULL || from->end - zero < 2 ||
+            (zero[1] != 0x00 && zero[1] != 0xff)) {
             from->bad = true;
             return false;
         }
@@ -197,7 +197,8 @@ take_text(la_bytes *from, la_arena *arena, la_value *value)
     }
     if (zeros == 0) {
         memcpy(text, from->at, size);
-    } else {
+    }
+    else {
         size_t k = 0;
         for (size_t i = 0; i < escaped; i++) {
             text[k++] = (char)from->at[i];
@@ -219,8 +220,8 @@ take_f64(la_bytes *from, la_value *value)
     if (from->bad || ordered_from_f64(value->f64) != ordered) {
         return false;
     }
-    return value->type == LA_T_F64 || value->f64 != value->f64
-           || (double)(float)value->f64 == value->f64;
+    return value->type == LA_T_F64 || value->f64 != value->f64 ||
+           (double)(float)value->f64 == value->f64;
 }
 
 static bool
@@ -302,8 +303,8 @@ la_value_compare(const la_value *a, const la_value *b)
         return (x > y) - (x < y);
     }
     if (a->type == LA_T_U64) {
-        return ((uint64_t)a->i64 > (uint64_t)b->i64)
-               - ((uint64_t)a->i64 < (uint64_t)b->i64);
+        return ((uint64_t)a->i64 > (uint64_t)b->i64) -
+               ((uint64_t)a->i64 < (uint64_t)b->i64);
     }
     return (a->i64 > b->i64) - (a->i64 < b->i64);
 }
@@ -383,7 +384,8 @@ put_time(la_buf *to, int64_t us)
                   (int)(seconds / 60 % 60), (int)(seconds % 60));
     if (fraction % 1000 != 0) {
         la_buf_printf(to, ".%06d", fraction);
-    } else if (fraction != 0) {
+    }
+    else if (fraction != 0) {
         la_buf_printf(to, ".%03d", fraction / 1000);
     }
     la_buf_u8(to, 'Z');

@@ -12,8 +12,8 @@ typedef struct la_value {
     uint8_t scale;
     bool null;
     union {
-        int64_t i64;  /* bool i32 i64 time date decimal; u64 as bits */
-        double f64;   /* f32 f64 */
+        int64_t i64; /* bool i32 i64 time date decimal; u64 as bits */
+        double f64;  /* f32 f64 */
     };
     const char *text; /* str bytes cat: borrowed */
     size_t size;

@@ -48,7 +48,8 @@ la_pack64(const uint64_t *from, uint64_t base, unsigned width, uint8_t *to)
         for (unsigned k = 0; k < 4; k++) {
             if (left == 0) {
                 acc[k] ^= acc[k];
-            } else {
+            }
+            else {
                 acc[k] = v[k] >> (width - left);
             }
         }
@@ -87,7 +88,8 @@ la_pack32(const uint32_t *from, uint32_t base, unsigned width, uint8_t *to)
         for (unsigned k = 0; k < 4; k++) {
             if (left == 0) {
                 acc[k] ^= acc[k];
-            } else {
+            }
+            else {
                 acc[k] = v[k] >> (width - left);
             }
         }
@@ -344,8 +346,8 @@ la_deltas64(const uint64_t *values, uint32_t count, uint64_t *to)
     to[0] = 0;
     for (; i + 4 <= count; i += 4) {
         *(la_v4u64 *)(void *)(to + i) =
-            *(const la_v4u64 *)(const void *)(values + i)
-            - *(const la_v4u64 *)(const void *)(values + i - 1);
+            *(const la_v4u64 *)(const void *)(values + i) -
+            *(const la_v4u64 *)(const void *)(values + i - 1);
     }
     for (; i < count; i++) {
         to[i] = values[i] - values[i - 1];

@@ -43,10 +43,10 @@ void la_unpack32(const uint8_t *from, uint32_t base, unsigned width, uint32_t *t
 
 void la_pack_tail(const uint64_t *from, uint32_t count, uint64_t base, unsigned width,
                   uint8_t *to);
-void la_unpack_tail64(const uint8_t *from, uint32_t count, uint64_t base, unsigned width,
-                      uint64_t *to);
-void la_unpack_tail32(const uint8_t *from, uint32_t count, uint32_t base, unsigned width,
-                      uint32_t *to);
+void la_unpack_tail64(const uint8_t *from, uint32_t count, uint64_t base,
+                      unsigned width, uint64_t *to);
+void la_unpack_tail32(const uint8_t *from, uint32_t count, uint32_t base,
+                      unsigned width, uint32_t *to);
 
 /* In place: values[i] = first + values[0] + ... + values[i]. */
 void la_prefix64(uint64_t *values, uint32_t count, uint64_t first);

@@ -29,8 +29,8 @@ void la_codec_free(la_codec *codec);
  * codes. Null rows must hold anything initialised; their values are not kept (they
  * decode as 0). */
 LA_MUST_CHECK la_status la_codec_encode(la_codec *codec, const la_column *column,
-                                        uint32_t rows, la_codec_effort effort, la_buf *to,
-                                        la_error *err);
+                                        uint32_t rows, la_codec_effort effort,
+                                        la_buf *to, la_error *err);
 
 /* In la_piece.flags: some value of a float piece is NaN (min and max leave NaN out). */
 #define LA_PIECE_NAN 8u
@@ -43,14 +43,14 @@ typedef struct la_piece {
     uint8_t flags;
     uint32_t rows;
     bool has_nulls;
-    bool has_range;    /* not text: min and max of non-null values (floats: non-NaN) */
-    int64_t min, max;  /* u64 as bits; doubles are given by min_f64, max_f64 */
+    bool has_range;   /* not text: min and max of non-null values (floats: non-NaN) */
+    int64_t min, max; /* u64 as bits; doubles are given by min_f64, max_f64 */
     double min_f64, max_f64;
     uint32_t null_count;
     /* private to codec/ */
     const uint8_t *nulls; /* bits; NULL: none or all null */
     const uint8_t *body;
-    la_ints ints;         /* values, text ends, or codes */
+    la_ints ints; /* values, text ends, or codes */
     la_decimals decimals;
     const char *heap;
     uint32_t heap_size;
@@ -62,16 +62,17 @@ typedef struct la_piece {
 
 /* `data` must be readable 64 bytes past `size` (frames guarantee it: unpacking reads
  * whole words). LA_DAMAGED: not a piece of `type` with `rows` rows. */
-LA_MUST_CHECK la_status la_piece_open(const la_env *env, const uint8_t *data, size_t size,
-                                      la_type type, uint32_t rows, la_piece *piece,
-                                      la_error *err);
+LA_MUST_CHECK la_status la_piece_open(const la_env *env, const uint8_t *data,
+                                      size_t size, la_type type, uint32_t rows,
+                                      la_piece *piece, la_error *err);
 void la_piece_close(la_piece *piece);
 
 /* Decodes rows [from, from + rows), `from` a multiple of LA_BLOCK_ROWS, into `data`
  * (room for rows rounded up to LA_BLOCK_ROWS values of the type's size) and `valid`
  * (same, bytes; written only when piece->has_nulls). Not for str and bytes. */
-LA_MUST_CHECK la_status la_piece_decode(const la_piece *piece, uint32_t from, uint32_t rows,
-                                        void *data, uint8_t *valid, la_error *err);
+LA_MUST_CHECK la_status la_piece_decode(const la_piece *piece, uint32_t from,
+                                        uint32_t rows, void *data, uint8_t *valid,
+                                        la_error *err);
 /* str and bytes: *heap stays valid as long as the piece; offsets (rows + 1) index
  * it. */
 LA_MUST_CHECK la_status la_piece_decode_text(const la_piece *piece, uint32_t from,

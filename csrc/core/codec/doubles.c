@@ -105,7 +105,8 @@ la_floats_range(la_floats values, uint32_t count, double *min, double *max, bool
     uint32_t nans;
     if (values.f64 != NULL) {
         range_f64(values.f64, count, &lo, &hi, &nans);
-    } else {
+    }
+    else {
         range_f32(values.f32, count, &lo, &hi, &nans);
     }
     *nan = *nan || nans > 0;
@@ -252,7 +253,8 @@ la_decimal_join32(const uint64_t *ints, uint32_t count, unsigned exponent, float
         if (exponent == LA_DECIMAL_RAW) {
             uint32_t bits = (uint32_t)ints[i];
             memcpy(&to[i], &bits, sizeof bits);
-        } else {
+        }
+        else {
             double n = f64_of(ints[i] + MAGIC_BITS) - MAGIC;
             to[i] = (float)(n / powers[exponent]);
         }
@@ -327,9 +329,9 @@ la_decimals_open(la_bytes *from, uint32_t count, la_decimals *decimals)
         const uint8_t *entry = table + (size_t)b * LA_DECIMAL_ENTRY;
         uint32_t byte = la_load_u32(entry);
         uint32_t odd_count = entry[4] | (uint32_t)entry[5] << 8;
-        if (byte > body_size || odd_count > la_block_rows(count, b) || entry[7] != 0
-            || rows_size(odd_count) + odd_count * sizeof(uint64_t) > body_size - byte
-            || (entry[6] > LA_DECIMAL_EXPONENT_MAX && entry[6] != LA_DECIMAL_RAW)) {
+        if (byte > body_size || odd_count > la_block_rows(count, b) || entry[7] != 0 ||
+            rows_size(odd_count) + odd_count * sizeof(uint64_t) > body_size - byte ||
+            (entry[6] > LA_DECIMAL_EXPONENT_MAX && entry[6] != LA_DECIMAL_RAW)) {
             return false;
         }
     }

@@ -27,8 +27,8 @@ typedef struct la_floats {
 
 /* Minimum and maximum of what is not NaN (+0.0 for -0.0). *any: there was such a value;
  * *nan: there was a NaN. Adds to what *min, *max, *any, *nan hold. */
-void la_floats_range(la_floats values, uint32_t count, double *min, double *max, bool *any,
-                     bool *nan);
+void la_floats_range(la_floats values, uint32_t count, double *min, double *max,
+                     bool *any, bool *nan);
 
 /* Exponent under which most of `samples` come back, or LA_DECIMAL_RAW where fewer than
  * three quarters do. */
@@ -39,8 +39,10 @@ unsigned la_decimal_exponent(const double *samples, uint32_t count, bool is_f32)
 uint32_t la_decimal_split(la_floats values, uint32_t count, unsigned exponent,
                           uint64_t *ints, uint64_t *odd);
 /* The reverse, without the odd ones. */
-void la_decimal_join64(const uint64_t *ints, uint32_t count, unsigned exponent, double *to);
-void la_decimal_join32(const uint64_t *ints, uint32_t count, unsigned exponent, float *to);
+void la_decimal_join64(const uint64_t *ints, uint32_t count, unsigned exponent,
+                       double *to);
+void la_decimal_join32(const uint64_t *ints, uint32_t count, unsigned exponent,
+                       float *to);
 
 /* The odd values of a piece, block by block. Bytes: columns.md, "Decimal section". */
 typedef struct la_decimals {

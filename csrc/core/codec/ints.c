@@ -129,10 +129,10 @@ take_samples(const uint64_t *values, uint32_t count, uint64_t flip)
 static uint64_t
 patched_cost(const block_in *in, unsigned width, uint32_t patches, bool delta)
 {
-    return (uint64_t)width * in->count
-           + (uint64_t)patches * (in->wide + PATCH_COST_BITS)
-           + places_size(patches, in->count) * 8 + (delta ? 128 : 64)
-           + in->count; /* invariant 2 */
+    return (uint64_t)width * in->count +
+           (uint64_t)patches * (in->wide + PATCH_COST_BITS) +
+           places_size(patches, in->count) * 8 + (delta ? 128 : 64) +
+           in->count; /* invariant 2 */
 }
 
 /* The best of four widths from `width` on, by counting what does not fit each. */
@@ -274,9 +274,11 @@ put_fields(la_ints_scratch *scratch, const uint64_t *values, uint32_t count,
     }
     if (count < LA_BLOCK_ROWS) {
         la_pack_tail(values, count, base, width, at);
-    } else if (bits == 64) {
+    }
+    else if (bits == 64) {
         la_pack64(values, base, width, at);
-    } else {
+    }
+    else {
         for (uint32_t i = 0; i < LA_BLOCK_ROWS; i++) {
             scratch->narrow[i] = (uint32_t)values[i];
         }
@@ -295,7 +297,8 @@ put_patches(const la_ints_scratch *scratch, const block_in *in, uint32_t patches
         memset(at, 0, size);
         if (places_are_list(patches, in->count)) {
             memcpy(at, scratch->rows, patches * sizeof scratch->rows[0]);
-        } else {
+        }
+        else {
             for (uint32_t k = 0; k < patches; k++) {
                 uint32_t row = scratch->rows[k];
                 at[row / 8] = (uint8_t)(at[row / 8] | 1u << (row % 8));
@@ -486,9 +489,9 @@ la_ints_open(la_bytes *from, uint32_t count, uint32_t bits, la_ints *ints)
         }
         entry e = read_entry(&opened, b);
         bool patched = e.mode == LA_INTS_FOR_PATCHED || e.mode == LA_INTS_DELTA_PATCHED;
-        if (e.width > bits || e.byte % 8 != 0 || e.patches > (patched ? e.count : 0)
-            || block_size(e.mode, e.count, e.width, e.patches, e.wide)
-                   > body_size - e.byte) {
+        if (e.width > bits || e.byte % 8 != 0 || e.patches > (patched ? e.count : 0) ||
+            block_size(e.mode, e.count, e.width, e.patches, e.wide) >
+                body_size - e.byte) {
             return false;
         }
     }
@@ -508,7 +511,8 @@ read_patches(const entry *e, const uint8_t *at, uint16_t *rows, uint64_t *values
                 return false;
             }
         }
-    } else {
+    }
+    else {
         for (uint32_t from = 0; from < e->count; from += 64) {
             uint64_t word = la_load_u64(at + from / 8);
             for (; word != 0; word &= word - 1) {
@@ -543,10 +547,12 @@ la_ints_decode64(const la_ints *ints, uint32_t block, uint64_t *to)
     }
     if (delta && e.width == 0) { /* an arithmetic series */
         la_series64(first + base, base, e.count, to);
-    } else {
+    }
+    else {
         if (e.count == LA_BLOCK_ROWS) {
             la_unpack64(at, base, e.width, to);
-        } else {
+        }
+        else {
             la_unpack_tail64(at, e.count, base, e.width, to);
         }
         if (delta) {
@@ -585,7 +591,8 @@ la_ints_decode32(const la_ints *ints, uint32_t block, uint32_t *to)
     }
     if (e.count == LA_BLOCK_ROWS) {
         la_unpack32(at, base, e.width, to);
-    } else {
+    }
+    else {
         la_unpack_tail32(at, e.count, base, e.width, to);
     }
     if (delta) {
@@ -616,7 +623,8 @@ la_ints_decode_sums(const la_ints *ints, uint32_t block, uint32_t limit, uint32_
     }
     if (e.count == LA_BLOCK_ROWS) {
         la_unpack32(e.at + 16, 0, e.width, to + 1);
-    } else {
+    }
+    else {
         la_unpack_tail32(e.at + 16, e.count, 0, e.width, to + 1);
     }
     /* 1,024 steps below 2^33 cannot overflow 64 bits, so one check at the end is

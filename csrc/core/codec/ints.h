@@ -73,7 +73,8 @@ bool la_ints_decode64(const la_ints *ints, uint32_t block, uint64_t *to);
 bool la_ints_decode32(const la_ints *ints, uint32_t block, uint32_t *to);
 /* A block written by la_ints_block_sums into to[0 .. rows]: `first`, then each row.
  * false: damaged, or a sum beyond `limit`. */
-bool la_ints_decode_sums(const la_ints *ints, uint32_t block, uint32_t limit, uint32_t *to);
+bool la_ints_decode_sums(const la_ints *ints, uint32_t block, uint32_t limit,
+                         uint32_t *to);
 void la_ints_range(const la_ints *ints, uint32_t block, uint64_t *min, uint64_t *max);
 
 #endif

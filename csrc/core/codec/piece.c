@@ -163,12 +163,14 @@ stage_block(la_codec *codec, const la_column *column, uint32_t from, uint32_t co
             return (const uint64_t *)(const void *)at;
         }
         memcpy(stage, at, count * sizeof *stage);
-    } else if (column->type == LA_T_I32 || column->type == LA_T_DATE) {
+    }
+    else if (column->type == LA_T_I32 || column->type == LA_T_DATE) {
         const uint8_t *at = (const uint8_t *)column->data + (size_t)from * 4;
         for (uint32_t i = 0; i < count; i++) {
             stage[i] = (uint64_t)(int64_t)(int32_t)la_load_u32(at + (size_t)i * 4);
         }
-    } else {
+    }
+    else {
         const uint8_t *at = (const uint8_t *)column->data + (size_t)from * 4;
         for (uint32_t i = 0; i < count; i++) {
             stage[i] = la_load_u32(at + (size_t)i * 4);
@@ -202,7 +204,8 @@ encode_ints(la_codec *codec, const la_column *column, uint32_t rows,
     unsigned tries = LA_TRY_PATCHES | LA_TRY_DELTA;
     if (effort == LA_EFFORT_OPEN) {
         tries = 0;
-    } else if (column->type == LA_T_CAT) {
+    }
+    else if (column->type == LA_T_CAT) {
         tries = LA_TRY_PATCHES; /* codes have no order that differences could use */
     }
     head->encoding = LA_ENC_INTS;
@@ -260,7 +263,8 @@ stage_floats(la_codec *codec, const la_column *column, uint32_t from, uint32_t c
         memcpy(codec->stage, at, count * width);
         *any = fill_nulls(codec->stage, count, valid + from);
         memcpy(codec->floats, codec->stage, count * width);
-    } else if (valid != NULL) {
+    }
+    else if (valid != NULL) {
         for (uint32_t i = 0; i < count; i++) {
             codec->stage[i] = la_load_u32(at + (size_t)i * 4);
         }
@@ -273,7 +277,8 @@ stage_floats(la_codec *codec, const la_column *column, uint32_t from, uint32_t c
     la_floats values = {NULL, NULL};
     if (width == 8) {
         values.f64 = (const double *)(const void *)at;
-    } else {
+    }
+    else {
         values.f32 = (const float *)(const void *)at;
     }
     return values;
@@ -312,7 +317,8 @@ piece_exponent(const la_column *column, uint32_t rows, const uint8_t *valid)
             float x;
             memcpy(&x, &bits, sizeof x);
             samples[count++] = (double)x;
-        } else {
+        }
+        else {
             memcpy(&samples[count++], &bits, sizeof(double));
         }
     }
@@ -443,7 +449,8 @@ encode_constant(const la_column *column, uint64_t value, la_buf *to, header *hea
         float narrow;
         memcpy(&narrow, &value, sizeof narrow);
         x = (double)narrow;
-    } else {
+    }
+    else {
         memcpy(&x, &value, sizeof x);
     }
     if (x != x) {
@@ -467,18 +474,22 @@ encode_body(la_codec *codec, const la_column *column, uint32_t rows,
     }
     if (is_constant(column, rows, valid, &value)) {
         encode_constant(column, value, to, head);
-    } else if (column->type == LA_T_BOOL) {
+    }
+    else if (column->type == LA_T_BOOL) {
         encode_bools(column, rows, valid, to, head);
-    } else if (!is_float(column->type)) {
+    }
+    else if (!is_float(column->type)) {
         encode_ints(codec, column, rows, valid, effort, to, head);
-    } else {
+    }
+    else {
         unsigned habit = LA_DECIMAL_RAW;
         if (effort == LA_EFFORT_SEALED && rows >= DECIMAL_ROWS_MIN) {
             habit = piece_exponent(column, rows, valid);
         }
         if (habit == LA_DECIMAL_RAW) {
             encode_plain_floats(codec, column, rows, valid, to, head);
-        } else {
+        }
+        else {
             encode_decimals(codec, column, rows, valid, habit, to, head);
         }
     }
@@ -504,8 +515,8 @@ la_status
 la_codec_encode(la_codec *codec, const la_column *column, uint32_t rows,
                 la_codec_effort effort, la_buf *to, la_error *err)
 {
-    if (rows > LA_FRAME_ROWS_MAX || column->type <= LA_T_NULL
-        || column->type >= LA_T_JSON) {
+    if (rows > LA_FRAME_ROWS_MAX || column->type <= LA_T_NULL ||
+        column->type >= LA_T_JSON) {
         return la_fail(err, LA_INVALID, "could not encode %u rows of type %d", rows,
                        (int)column->type);
     }
@@ -518,7 +529,8 @@ la_codec_encode(la_codec *codec, const la_column *column, uint32_t rows,
     la_buf_zero(to, LA_PIECE_HEAD);
     if (head.null_count == rows) {
         head.flags = LA_PIECE_ALL_NULL; /* no rows at all, too */
-    } else {
+    }
+    else {
         if (valid != NULL) {
             size_t mask_size = ((size_t)rows + 63) / 64 * 8;
             head.flags = LA_PIECE_NULLS;
@@ -607,8 +619,8 @@ open_body(const la_env *env, la_bytes *from, la_piece *piece, la_error *err)
         }
         return LA_OK;
     case LA_ENC_DECIMAL:
-        if (!la_ints_open(from, piece->rows, 64, &piece->ints)
-            || !la_decimals_open(from, piece->rows, &piece->decimals)) {
+        if (!la_ints_open(from, piece->rows, 64, &piece->ints) ||
+            !la_decimals_open(from, piece->rows, &piece->decimals)) {
             return damaged(err, "its blocks do not lie inside it");
         }
         return LA_OK;
@@ -620,8 +632,8 @@ open_body(const la_env *env, la_bytes *from, la_piece *piece, la_error *err)
         break;
     default:
         size = sizeof(uint64_t);
-        if (piece->type == LA_T_BOOL && la_bytes_left(from) >= size
-            && la_load_u64(from->at) > 1) {
+        if (piece->type == LA_T_BOOL && la_bytes_left(from) >= size &&
+            la_load_u64(from->at) > 1) {
             return damaged(err, "its bool is neither 0 nor 1");
         }
         break;
@@ -638,7 +650,8 @@ read_range(la_piece *piece)
     if (piece->has_range && is_float(piece->type)) {
         memcpy(&piece->min_f64, &min, sizeof min);
         memcpy(&piece->max_f64, &max, sizeof max);
-    } else if (piece->has_range) {
+    }
+    else if (piece->has_range) {
         piece->min = (int64_t)min;
         piece->max = (int64_t)max;
     }
@@ -659,18 +672,18 @@ la_piece_open(const la_env *env, const uint8_t *data, size_t size, la_type type,
                        .rows = rows,
                        .null_count = la_load_u32(data + 8),
                        .env = env};
-    if (rows > LA_FRAME_ROWS_MAX || data[1] != (uint8_t)type
-        || la_load_u32(data + 4) != rows || la_load_u32(data + 12) != size) {
+    if (rows > LA_FRAME_ROWS_MAX || data[1] != (uint8_t)type ||
+        la_load_u32(data + 4) != rows || la_load_u32(data + 12) != size) {
         return damaged(err, "its type, rows or size are not what they should be");
     }
     bool all_null = (opened.flags & LA_PIECE_ALL_NULL) != 0;
     bool some_null = (opened.flags & LA_PIECE_NULLS) != 0;
-    if ((opened.flags & ~LA_PIECE_KNOWN_FLAGS) != 0 || (all_null && some_null)
-        || !encoding_suits(opened.encoding, type)
-        || (all_null && opened.encoding != LA_ENC_CONSTANT)
-        || (!all_null && is_text(type) && opened.encoding == LA_ENC_CONSTANT)
-        || (all_null ? opened.null_count != rows : rows == 0)
-        || (!all_null && !some_null && opened.null_count != 0)) {
+    if ((opened.flags & ~LA_PIECE_KNOWN_FLAGS) != 0 || (all_null && some_null) ||
+        !encoding_suits(opened.encoding, type) ||
+        (all_null && opened.encoding != LA_ENC_CONSTANT) ||
+        (!all_null && is_text(type) && opened.encoding == LA_ENC_CONSTANT) ||
+        (all_null ? opened.null_count != rows : rows == 0) ||
+        (!all_null && !some_null && opened.null_count != 0)) {
         return damaged(err, "its header contradicts itself");
     }
     la_bytes from = la_bytes_of(data + LA_PIECE_HEAD, size - LA_PIECE_HEAD);
@@ -719,7 +732,8 @@ decode_valid(const la_piece *piece, uint32_t from, uint32_t rows, uint8_t *valid
 {
     if (piece->nulls != NULL) {
         la_unpack_bits(piece->nulls + from / 8, rows, valid);
-    } else if (piece->has_nulls) {
+    }
+    else if (piece->has_nulls) {
         memset(valid, 0, rows);
     }
 }
@@ -769,16 +783,16 @@ decode_decimal_block(const la_piece *piece, uint32_t block, void *to)
     uint16_t rows[LA_BLOCK_ROWS];
     uint32_t odd_count;
     unsigned exponent;
-    if (!la_ints_decode64(&piece->ints, block, ints)
-        || !la_decimals_read(&piece->decimals, block, &exponent, rows, bits,
-                             &odd_count)) {
+    if (!la_ints_decode64(&piece->ints, block, ints) ||
+        !la_decimals_read(&piece->decimals, block, &exponent, rows, bits, &odd_count)) {
         return false;
     }
     uint32_t count = la_block_rows(piece->rows, block);
     size_t width = la_type_size(piece->type);
     if (width == 8) {
         la_decimal_join64(ints, count, exponent, to);
-    } else {
+    }
+    else {
         la_decimal_join32(ints, count, exponent, to);
     }
     for (uint32_t k = 0; k < odd_count; k++) {
@@ -797,9 +811,11 @@ decode_blocks(const la_piece *piece, uint32_t from, uint32_t rows, uint8_t *data
         void *to = data + (size_t)b * LA_BLOCK_ROWS * width;
         if (piece->encoding == LA_ENC_DECIMAL) {
             sound = decode_decimal_block(piece, first + b, to);
-        } else if (width == 8) {
+        }
+        else if (width == 8) {
             sound = la_ints_decode64(&piece->ints, first + b, to);
-        } else {
+        }
+        else {
             sound = la_ints_decode32(&piece->ints, first + b, to);
         }
     }
@@ -873,8 +889,8 @@ la_piece_decode_text(const la_piece *piece, uint32_t from, uint32_t rows,
         uint32_t ends[LA_BLOCK_ROWS + 1];
         uint32_t at = b * LA_BLOCK_ROWS;
         if (!la_ints_decode_sums(&piece->ints, from / LA_BLOCK_ROWS + b,
-                                 piece->heap_size, ends)
-            || (b > 0 && ends[0] != offsets[at])) {
+                                 piece->heap_size, ends) ||
+            (b > 0 && ends[0] != offsets[at])) {
             return damaged(err, "its text ends are out of order");
         }
         memcpy(offsets + at, ends, (la_block_rows(rows, b) + (size_t)1) * sizeof *ends);
@@ -886,9 +902,9 @@ la_piece_decode_text(const la_piece *piece, uint32_t from, uint32_t rows,
 bool
 la_piece_block_range(const la_piece *piece, uint32_t block, int64_t *min, int64_t *max)
 {
-    bool known = !is_float(piece->type) && !is_text(piece->type)
-                 && (piece->flags & LA_PIECE_ALL_NULL) == 0
-                 && block < la_block_count(piece->rows);
+    bool known = !is_float(piece->type) && !is_text(piece->type) &&
+                 (piece->flags & LA_PIECE_ALL_NULL) == 0 &&
+                 block < la_block_count(piece->rows);
     if (!known) {
         return false;
     }

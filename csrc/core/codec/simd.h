@@ -19,8 +19,8 @@
 
 /* A function compiled twice, the better one picked at load time. Needs ifuncs, which
  * glibc has and whose resolvers run before a sanitizer is ready. */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(LA_SANITIZED)                  \
-    && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(LA_SANITIZED) &&             \
+    defined(__GNUC__) && !defined(__clang__)
 #define LA_CLONES __attribute__((target_clones("default", "avx2")))
 #else
 #define LA_CLONES

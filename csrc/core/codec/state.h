@@ -26,7 +26,7 @@ typedef enum la_encoding {
 #define LA_PIECE_NULLS 1u    /* a mask follows the header */
 #define LA_PIECE_ALL_NULL 2u /* nothing follows the header */
 #define LA_PIECE_RANGE 4u    /* min and max are there */
-#define LA_PIECE_KNOWN_FLAGS                                                             \
+#define LA_PIECE_KNOWN_FLAGS                                                           \
     (LA_PIECE_NULLS | LA_PIECE_ALL_NULL | LA_PIECE_RANGE | LA_PIECE_NAN)
 
 /* Different texts a piece's dictionary may hold; half as many as there are hash
@@ -35,11 +35,11 @@ typedef enum la_encoding {
 
 struct la_codec {
     const la_env *env;
-    void *zstd; /* ZSTD_CCtx, made at first use */
-    la_buf heap;   /* text without nulls' bytes; dictionary entries */
-    la_buf packed; /* zstd's output until it is known to pay */
-    uint32_t *slots; /* hash slots of the text dictionary: entry + 1, 0 = free */
-    uint32_t *codes; /* one a row, LA_FRAME_ROWS_MAX of them */
+    void *zstd;       /* ZSTD_CCtx, made at first use */
+    la_buf heap;      /* text without nulls' bytes; dictionary entries */
+    la_buf packed;    /* zstd's output until it is known to pay */
+    uint32_t *slots;  /* hash slots of the text dictionary: entry + 1, 0 = free */
+    uint32_t *codes;  /* one a row, LA_FRAME_ROWS_MAX of them */
     uint32_t *firsts; /* the row each entry came from */
     uint64_t stage[LA_BLOCK_ROWS]; /* one block as integers */
     uint64_t odd[LA_BLOCK_ROWS];

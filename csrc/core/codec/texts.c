@@ -194,8 +194,8 @@ number_texts(la_codec *codec, const la_column *column, uint32_t rows,
                 }
                 text_span known =
                     text_at(column, NULL, codec->firsts[codec->slots[slot] - 1]);
-                if (known.size == text.size
-                    && (text.size == 0 || memcmp(known.at, text.at, text.size) == 0)) {
+                if (known.size == text.size &&
+                    (text.size == 0 || memcmp(known.at, text.at, text.size) == 0)) {
                     break;
                 }
             }
@@ -307,8 +307,8 @@ take_heap(la_bytes *from, heap_record *heap)
 {
     heap->raw_size = la_bytes_u32(from);
     heap->stored_size = la_bytes_u32(from);
-    if (from->bad || heap->stored_size > heap->raw_size
-        || heap->raw_size > LA_PIECE_HEAP_MAX) {
+    if (from->bad || heap->stored_size > heap->raw_size ||
+        heap->raw_size > LA_PIECE_HEAP_MAX) {
         return false;
     }
     heap->at = la_bytes_take(from, ((size_t)heap->stored_size + 7) / 8 * 8);
@@ -348,7 +348,8 @@ copy_text(char *to, const char *from, uint32_t size)
 {
     if (size <= 16) {
         memcpy(to, from, 16);
-    } else {
+    }
+    else {
         memcpy(to, from, size);
     }
 }
@@ -413,9 +414,10 @@ open_dict(const la_env *env, la_bytes *from, la_piece *piece, la_error *err)
     heap_record record;
     uint32_t entries = la_bytes_u32(from);
     uint32_t total = la_bytes_u32(from);
-    if (from->bad || entries == 0 || entries > piece->rows || total > LA_PIECE_HEAP_MAX
-        || !la_ints_open(from, entries, 32, &sums) || !take_heap(from, &record)
-        || !la_ints_open(from, piece->rows, 32, &piece->ints)) {
+    if (from->bad || entries == 0 || entries > piece->rows ||
+        total > LA_PIECE_HEAP_MAX || !la_ints_open(from, entries, 32, &sums) ||
+        !take_heap(from, &record) ||
+        !la_ints_open(from, piece->rows, 32, &piece->ints)) {
         return damaged(err, "its dictionary is not whole");
     }
     const char *heap;
@@ -452,8 +454,8 @@ la_text_open(const la_env *env, la_bytes *from, la_piece *piece, la_error *err)
         return open_dict(env, from, piece, err);
     }
     heap_record record;
-    if (!la_ints_open(from, piece->rows, 32, &piece->ints)
-        || !take_heap(from, &record)) {
+    if (!la_ints_open(from, piece->rows, 32, &piece->ints) ||
+        !take_heap(from, &record)) {
         return damaged(err, "its heap is not whole");
     }
     piece->heap_size = record.raw_size;

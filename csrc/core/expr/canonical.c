@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "expr/typing.h"
 #include "expr/agg.h"
+#include "expr/typing.h"
 
 const char *const la_on_error_names[3] = {"set_aside", "null", "stop"};
 

@@ -3,9 +3,9 @@
  *
  * Integer loops write the wrapped result and gather whether any row lost something; only then
  * a second, slower pass looks for the rows. Memory: 24 bytes a row, so about 0.3 ns from L1. */
+#include "base/rational.h"
 #include "expr/kernels.h"
 #include "expr/typing.h"
-#include "base/rational.h"
 
 /* ------------------------------------------------------------------ integers */
 

@@ -3,9 +3,9 @@
  * The compiler chains them (i32 -> i64 -> decimal). Texts: kernels_text.c.
  *
  * A value that its new type cannot hold fails the row; nothing wraps and nothing is clamped. */
+#include "base/rational.h"
 #include "expr/kernels.h"
 #include "expr/typing.h"
-#include "base/rational.h"
 
 /* --------------------------------------------------------- that always succeed */
 

@@ -3,8 +3,8 @@
 #include <math.h>
 
 #include "base/error.h"
-#include "expr/typing.h"
 #include "base/rational.h"
+#include "expr/typing.h"
 
 const int64_t la_powers_of_ten[19] = {
     1,

@@ -13,8 +13,8 @@
 
 #include "base/error.h"
 #include "base/live.h"
-#include "expr/typing.h"
 #include "expr/agg.h"
+#include "expr/typing.h"
 
 typedef struct reader {
     la_plan *plan;

@@ -86,8 +86,8 @@ la_exact_round(const la_exact *sum, uint64_t divisor)
     uint64_t limbs[LIMBS + 2] = {0, 0};
     memcpy(limbs + 2, m.limbs, m.count * sizeof(uint64_t));
     bool sticky = la_limbs_divide(limbs, m.count + 2, divisor);
-    return la_round_limbs(limbs, la_limbs_trim(limbs, m.count + 2), exponent - 128, sticky,
-                       m.negative);
+    return la_round_limbs(limbs, la_limbs_trim(limbs, m.count + 2), exponent - 128,
+                          sticky, m.negative);
 }
 
 /* --------------------------------------------------------------- encoding */

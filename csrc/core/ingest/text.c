@@ -79,8 +79,8 @@ read_digits(const char *text, size_t size, uint64_t *value)
         if (!is_digit(text[i])) {
             return DIGITS_NONE;
         }
-        over = over || __builtin_mul_overflow(v, 10u, &v)
-               || __builtin_add_overflow(v, (uint64_t)(text[i] - '0'), &v);
+        over = over || __builtin_mul_overflow(v, 10u, &v) ||
+               __builtin_add_overflow(v, (uint64_t)(text[i] - '0'), &v);
     }
     *value = v;
     return size == 0 ? DIGITS_NONE : over ? DIGITS_OVER : DIGITS_OK;
@@ -168,9 +168,9 @@ scan_digits(scan *s, number *n, int32_t *zeros, bool fraction)
         for (; *zeros > 0 && !n->wide; (*zeros)--) {
             n->wide = __builtin_mul_overflow(n->mantissa, 10u, &n->mantissa);
         }
-        n->wide = n->wide || __builtin_mul_overflow(n->mantissa, 10u, &n->mantissa)
-                  || __builtin_add_overflow(n->mantissa, (uint64_t)(*s->at - '0'),
-                                            &n->mantissa);
+        n->wide =
+            n->wide || __builtin_mul_overflow(n->mantissa, 10u, &n->mantissa) ||
+            __builtin_add_overflow(n->mantissa, (uint64_t)(*s->at - '0'), &n->mantissa);
     }
     return count;
 }
@@ -206,8 +206,8 @@ scan_number(const char *text, size_t size, number *n)
         digits += scan_digits(&s, n, &zeros, true);
     }
     n->exponent += zeros;
-    if (digits > 0 && s.at < s.end && (*s.at == 'e' || *s.at == 'E')
-        && !scan_exponent(&s, &n->exponent)) {
+    if (digits > 0 && s.at < s.end && (*s.at == 'e' || *s.at == 'E') &&
+        !scan_exponent(&s, &n->exponent)) {
         return false;
     }
     return digits > 0 && s.at == s.end;
@@ -242,8 +242,8 @@ read_special(const char *text, size_t size, double *value)
     const char *word = text + is_signed;
     size_t word_size = size - is_signed;
     double sign = is_signed && text[0] == '-' ? -1.0 : 1.0;
-    if (equals_folded(word, word_size, "inf")
-        || equals_folded(word, word_size, "infinity")) {
+    if (equals_folded(word, word_size, "inf") ||
+        equals_folded(word, word_size, "infinity")) {
         *value = sign * __builtin_inf();
         return true;
     }
@@ -261,8 +261,8 @@ read_short(const number *n, double *value)
     static const double powers[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                       1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                       1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    if (n->wide || n->mantissa > UINT64_C(1) << 53 || n->exponent < -22
-        || n->exponent > 22) {
+    if (n->wide || n->mantissa > UINT64_C(1) << 53 || n->exponent < -22 ||
+        n->exponent > 22) {
         return false;
     }
     double m = (double)n->mantissa;
@@ -392,8 +392,8 @@ static const char *
 scan_date(scan *s, int32_t *days)
 {
     int32_t year, month, day;
-    if (!scan_fixed(s, 4, &year) || !scan_char(s, '-') || !scan_fixed(s, 2, &month)
-        || !scan_char(s, '-') || !scan_fixed(s, 2, &day)) {
+    if (!scan_fixed(s, 4, &year) || !scan_char(s, '-') || !scan_fixed(s, 2, &month) ||
+        !scan_char(s, '-') || !scan_fixed(s, 2, &day)) {
         return "it does not begin as YYYY-MM-DD";
     }
     if (year < 1) {
@@ -415,7 +415,8 @@ scan_fraction(scan *s, int64_t *us)
     for (; s->at < s->end && is_digit(*s->at); s->at++, digits++) {
         if (digits < 6) {
             value = value * 10 + (*s->at - '0');
-        } else if (*s->at != '0') {
+        }
+        else if (*s->at != '0') {
             return "it is more precise than microseconds";
         }
     }
@@ -476,9 +477,9 @@ scan_clock(scan *s, int64_t *us)
         return "there is no such time of day";
     }
     const char *wrong = scan_zone(s, &zone);
-    *us = ((hour * INT64_C(60) + minute - (wrong == NULL ? zone : 0)) * 60 + second)
-              * LA_US_PER_SECOND
-          + fraction;
+    *us = ((hour * INT64_C(60) + minute - (wrong == NULL ? zone : 0)) * 60 + second) *
+              LA_US_PER_SECOND +
+          fraction;
     return wrong;
 }
 
@@ -492,7 +493,8 @@ la_parse_time(const char *text, size_t size, int64_t *us, la_error *err)
     if (wrong == NULL && s.at < s.end) {
         if (!scan_char(&s, 'T') && !scan_char(&s, 't') && !scan_char(&s, ' ')) {
             wrong = "between date and time comes T or a space";
-        } else {
+        }
+        else {
             wrong = scan_clock(&s, &clock);
         }
     }
@@ -554,8 +556,8 @@ parse_number(la_builder *builder, uint32_t column, const la_field *field,
         break;
     default:
         status = la_parse_i64(text, size, &value, err);
-        if (status == LA_OK && field->type == LA_T_I32
-            && (value < INT32_MIN || value > INT32_MAX)) {
+        if (status == LA_OK && field->type == LA_T_I32 &&
+            (value < INT32_MIN || value > INT32_MAX)) {
             status = unreadable(err, text, size, "i32", "it is out of range");
         }
         break;

@@ -104,8 +104,7 @@ quarantine_bytes(const la_decoded *d, uint32_t from, uint32_t rows)
 static uint64_t
 plain_bytes(const la_gather *g, const la_decoded *d, uint32_t from, uint32_t rows)
 {
-    uint64_t bytes =
-        (uint64_t)g->row_bytes * rows + quarantine_bytes(d, from, rows);
+    uint64_t bytes = (uint64_t)g->row_bytes * rows + quarantine_bytes(d, from, rows);
 
     for (uint32_t c = 0; c < g->column_count; c++) {
         const uint32_t *offsets = d->columns[c].offsets;

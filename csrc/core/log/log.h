@@ -11,8 +11,9 @@
  * tail page is not valid for its open segment is recovered at once if the writer lock is
  * free. */
 LA_MUST_CHECK la_status la_log_open_folder(const la_env *env, const char *folder,
-                                           const char *name, la_mode mode, const char *spec,
-                                           la_log **out, la_error *err);
+                                           const char *name, la_mode mode,
+                                           const char *spec, la_log **out,
+                                           la_error *err);
 void la_log_close(la_log *log); /* releases the writer lock; syncs what was written */
 
 int32_t la_log_time_column(const la_log *log); /* -1: none */
@@ -43,8 +44,9 @@ void la_snapshot_split(const la_snapshot *snapshot, uint64_t from, uint64_t to,
  * valid until the next call. One thread; several readers of one snapshot may run. All
  * bytes are verified before use (payload hash, once a frame). */
 typedef struct la_reader la_reader;
-LA_MUST_CHECK la_status la_reader_open(la_snapshot *snapshot, uint64_t from, uint64_t to,
-                                       const uint8_t *used, la_reader **out, la_error *err);
+LA_MUST_CHECK la_status la_reader_open(la_snapshot *snapshot, uint64_t from,
+                                       uint64_t to, const uint8_t *used,
+                                       la_reader **out, la_error *err);
 LA_MUST_CHECK la_status la_reader_next(la_reader *reader, const la_chunk **chunk,
                                        la_error *err);
 void la_reader_close(la_reader *reader);
@@ -53,7 +55,8 @@ void la_reader_close(la_reader *reader);
  * is appended to `report` as JSON objects {"file","byte","positions":[a,b],"what"} separated
  * by commas, and work goes on. */
 typedef struct la_log_check la_log_check;
-LA_MUST_CHECK la_status la_log_check_open(la_log *log, la_log_check **out, la_error *err);
+LA_MUST_CHECK la_status la_log_check_open(la_log *log, la_log_check **out,
+                                          la_error *err);
 LA_MUST_CHECK la_status la_log_check_step(la_log_check *check, uint64_t *done,
                                           uint64_t *total, la_buf *report,
                                           uint64_t *damages, la_error *err);
