@@ -480,8 +480,20 @@ LA_API LA_MUST_CHECK la_status la_chunk_to_arrow(const la_env *env,
 /* Live objects by kind, so that tests can prove that nothing leaks. */
 #define LA_LIVE_LIST(X)                                                                \
     X(STORE)                                                                           \
-    X(LOG) X(VIEW) X(SCAN) X(BATCH) X(QUERY) X(VERIFY) X(BUILDER) X(CHUNK) X(SCHEMA)   \
-        X(PLAN) X(FOLD) X(SNAPSHOT) X(DICT)
+    X(LOG)                                                                             \
+    X(VIEW)                                                                            \
+    X(SCAN)                                                                            \
+    X(BATCH)                                                                           \
+    X(QUERY)                                                                           \
+    X(VERIFY)                                                                          \
+    X(BUILDER)                                                                         \
+    X(CHUNK)                                                                           \
+    X(SCHEMA)                                                                          \
+    X(PLAN)                                                                            \
+    X(FOLD)                                                                            \
+    X(SNAPSHOT)                                                                        \
+    X(DICT)
+
 typedef enum la_live {
 #define LA_X(name) LA_LIVE_##name,
     LA_LIVE_LIST(LA_X)

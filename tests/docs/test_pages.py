@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every Python block of the documentation runs, page by page, in a folder of its own."""
+"""Every Python block of the documentation runs, page by page, in its own folder."""
 
 from __future__ import annotations
 
