@@ -23,6 +23,9 @@ SAME, DIFFERS, REFUSED, BUSY = 0, 1, 2, 3
 
 def backfill(options: argparse.Namespace) -> int:
     """Runs it; the exit code."""
+    la.open(
+        options.folder, mode="r"
+    ).close()  # a mistyped folder must not become a store
     with la.open(options.folder) as store:
         view = store[options.view]
         fix = view.backfill(options.start, options.end, dry_run=True)
@@ -50,8 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--apply", action="store_true", help="publish the difference")
     parser.add_argument("--top", type=int, default=20, help="differences to show")
     options = parser.parse_args(arguments)
-    if options.start >= options.end:
-        parser.error(f"the range [{options.start}, {options.end}) holds no day")
     try:
         return backfill(options)
     except la.BusyError as error:

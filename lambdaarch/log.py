@@ -238,15 +238,16 @@ class Log:
     def _append_arrow(
         self, stream: Any, *, quarantine: bool, interval_us: int
     ) -> Appended:
-        capsule = stream.__arrow_c_stream__()
+        # A stream can be read once, and quarantine may need a second look.
+        table = _arrow_table(stream) if quarantine else None
+        capsule = (stream if table is None else table).__arrow_c_stream__()
         try:
             done = self._core.append_arrow(capsule, quarantine, interval_us)
         except InvalidError:
-            rows = _arrow_rows(stream) if quarantine else None
-            if rows is None:
+            if table is None:
                 raise
             return self._append_dicts(
-                rows, quarantine=quarantine, interval_us=interval_us
+                table.to_pylist(), quarantine=quarantine, interval_us=interval_us
             )
         return self._nothing() if done is None else Appended(*done)
 
@@ -453,14 +454,13 @@ def _structured(rows: NDArray[Any]) -> dict[str, Any]:
     return {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names}
 
 
-def _arrow_rows(stream: Any) -> list[dict[str, Any]] | None:
-    """Rows one by one, so that the bad ones can be told apart; None without pyarrow."""
+def _arrow_table(stream: Any) -> Any | None:
+    """The whole stream, to be read more than once; None without pyarrow."""
     try:
         import pyarrow as pa
     except ImportError:
         return None
-    rows: list[dict[str, Any]] = pa.table(stream).to_pylist()
-    return rows
+    return pa.table(stream)
 
 
 def is_quarantine(on_bad: str) -> bool:

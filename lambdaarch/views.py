@@ -425,6 +425,11 @@ class View:
         dry_run : bool, default False
             Do not publish: look at `Backfill.diff`, then call `Backfill.apply`.
         """
+        since = None if start is None else to_us(start)
+        until = None if end is None else to_us(end)
+        if since is not None and until is not None and since >= until:
+            msg = f"a backfill from {start} to {end} compares nothing: start < end"
+            raise InvalidError(msg)
         status = self.status()
         before = next((v for v in self.versions if v.current), None)
         if before is None:
@@ -443,8 +448,8 @@ class View:
             self,
             old=before.number,
             new=job.versions.get(self._name) or before.number,
-            start=None if start is None else to_us(start),
-            end=None if end is None else to_us(end),
+            start=since,
+            end=until,
             candidate=bool(status["candidate"]),
             job=job,
         )

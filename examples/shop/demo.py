@@ -29,6 +29,7 @@ from examples.shop.generator import DAY_US, SCHEMA, Chunk, Shop
 from lambdaarch import col, when
 
 FRAME_ROWS = 200
+BATCH_EVERY_SECONDS = 2.5
 APPENDS_MAX = 1_000_000
 
 
@@ -117,7 +118,7 @@ def write_live(plan: Plan, ledger: Ledger) -> None:
 def recompute(folder: str, stop: Any, runs: Any) -> None:
     """Publishes the batch view from all of the log, again and again."""
     with la.open(folder) as store:
-        while not stop.wait(1.0):
+        while not stop.wait(BATCH_EVERY_SECONDS):
             store.batch(progress=False)
             runs.value += 1
 
@@ -268,7 +269,8 @@ def plot(answer: la.Answer, path: Path) -> None:
     axes.bar(days, speed, bottom=batch, label="live part", color="#e2853c")
     axes.set(title="Revenue by day", xlabel="day", ylabel="million")
     axes.tick_params(axis="x", rotation=60)
-    axes.legend()
+    axes.set_ylim(0, 1.15 * float((batch + speed).max()))
+    axes.legend(loc="upper left", ncols=2)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
@@ -336,12 +338,17 @@ def run(plan: Plan, picture: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line; 0 when the proof holds."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="orders of history")
     parser.add_argument(
-        "--live", type=int, default=300_000, help="orders streamed live"
+        "--rows",
+        type=int,
+        default=1_000_000,
+        help="orders of history, in chunks of 10,000 (default: a million)",
     )
     parser.add_argument(
-        "--seconds", type=float, default=15.0, help="time for the stream"
+        "--live", type=int, default=300_000, help="orders streamed live, likewise"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=15.0, help="time for the stream (default: 15)"
     )
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--folder", help="keep the store here (must not exist yet)")
@@ -350,12 +357,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     shop = Shop(seed=options.seed)
+    if min(options.rows, options.live) < shop.chunk_rows:
+        parser.error(f"--rows and --live are {shop.chunk_rows:,} at least")
+    if options.seconds <= 0:
+        parser.error("--seconds must be more than 0")
+    if options.folder is not None and Path(options.folder).exists():
+        parser.error(f"--folder {options.folder}: exists already")
+    if not options.plot.resolve().parent.is_dir():
+        parser.error(f"--plot {options.plot}: there is no such folder")
     folder = options.folder or tempfile.mkdtemp(prefix="lambdaarch-demo-") + "/shop"
     plan = Plan(
         folder=folder,
         shop=shop,
-        history=max(options.rows // shop.chunk_rows, 1),
-        live=max(options.live // shop.chunk_rows, 1),
+        history=options.rows // shop.chunk_rows,
+        live=options.live // shop.chunk_rows,
         seconds=options.seconds,
     )
     try:
