@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import shutil
-import tempfile
 
 import pytest
 
