@@ -151,6 +151,14 @@ la_fail_os(la_error *err, int os_errno, const char *path, const char *format, ..
     err->retriable = err->retriable || os_errno == EINTR || os_errno == EAGAIN;
     memcpy(err->path, kept_path, sizeof kept_path);
     set_text(err->message, sizeof err->message, text);
+    if (status == LA_FULL) {
+        la_error_hint(err,
+                      "free some space and try again: nothing that was acknowledged "
+                      "is lost, and reading goes on");
+    }
+    else if (status == LA_READONLY) {
+        la_error_hint(err, "open with mode \"r\", or make the folder writable");
+    }
     return status;
 }
 
@@ -177,6 +185,9 @@ la_fail_damaged(la_error *err, const char *path, uint64_t byte, const char *form
     err->byte = byte;
     memcpy(err->path, aside.path, sizeof err->path);
     set_text(err->message, sizeof err->message, text);
+    la_error_hint(err,
+                  "nothing was changed; verify lists all damage; restore this file "
+                  "from a copy");
     return LA_DAMAGED;
 }
 

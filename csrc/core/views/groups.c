@@ -511,6 +511,11 @@ la_partfile_load(const la_env *env, const char *folder, const la_partfile_ref *r
     if (status == LA_OK) {
         status = load_blocks(&r, fold, err);
     }
+    if (status == LA_DAMAGED) {
+        la_error_hint(err,
+                      "the log has the truth: a full batch run publishes this view "
+                      "anew");
+    }
     la_buf_fini(&r.file);
     return status;
 }
