@@ -13,7 +13,7 @@ C_SOURCES := $(shell find csrc -name '*.[ch]' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test check torture test-c asan tsan fuzz bench lint types \
-        notebooks bare docs-check clean
+        notebooks bare clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,8 +66,12 @@ asan: .venv/.system ## the core's tests with address and undefined-behaviour san
 tsan: .venv/.system ## the core's threads under the thread sanitizer
 	@$(MAKE) -s -C csrc test BUILD=tsan
 
+fuzz: .venv/.system ## every decoder, SECONDS each (default 10)
+	@$(MAKE) -s -C csrc fuzz
+
 torture: build .venv/.check ## for hours: every suite at its largest scale
 	@LA_TEST_SCALE=100 $(MAKE) -s -C csrc test BUILD=release
+	@$(MAKE) -s -C csrc fuzz SECONDS=600
 	@LAMBDAARCH_TEST_SCALE=100 $(PY) -m pytest -q tests
 
 lint: .venv/.check ## ruff, clang-format, layers, house rules
@@ -77,8 +81,8 @@ types: .venv/.check build ## mypy --strict, and the stubs against the built modu
 	@$(BIN)/mypy lambdaarch
 	@$(PY) -m mypy.stubtest lambdaarch._core --mypy-config-file pyproject.toml
 
-notebooks: build ## run the notebooks
-	@$(PY) -m pytest -q tests/notebooks
+notebooks: build ## run the notebooks and examples
+	@$(PY) -m pytest -q tests/examples
 
 bench: build .venv/.check ## lambdaarch beside its peers, as ratios
 	@$(PY) benchmarks/recompute.py $(ARGS)

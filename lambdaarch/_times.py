@@ -5,18 +5,30 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import FieldTypeError, InvalidError
 
-__all__ = ["DurationLike", "TimeLike", "every_parts", "time_of", "to_us"]
+__all__ = [
+    "DurationLike",
+    "TimeLike",
+    "clock_of",
+    "every_parts",
+    "time_of",
+    "time_text",
+    "times_of",
+    "to_us",
+]
 
 TimeLike: TypeAlias = "str | dt.datetime | dt.date | np.datetime64 | int"
 DurationLike: TypeAlias = "str | dt.timedelta | np.timedelta64"
 
 EPOCH = dt.datetime(1970, 1, 1)
+ONE_US = dt.timedelta(microseconds=1)
+LEAST = -(2**63)  # which NumPy takes for NaT
 US = {
     "us": 1,
     "ms": 1_000,
@@ -48,9 +60,8 @@ def to_us(time: TimeLike) -> int:
             raise InvalidError(msg)
         return int(time.astype("datetime64[us]").astype(np.int64))
     if isinstance(time, dt.datetime):
-        if time.tzinfo is not None:
-            time = time.astimezone(dt.UTC).replace(tzinfo=None)
-        return (time - EPOCH) // dt.timedelta(microseconds=1)
+        offset = time.utcoffset() or dt.timedelta()
+        return (time.replace(tzinfo=None) - EPOCH - offset) // ONE_US
     if isinstance(time, dt.date):
         return (time - EPOCH.date()).days * US["d"]
     if isinstance(time, (int, np.integer)) and not isinstance(time, bool):
@@ -59,9 +70,43 @@ def to_us(time: TimeLike) -> int:
     raise FieldTypeError(msg)
 
 
-def time_of(us: int) -> dt.datetime:
-    """The aware datetime (UTC) of microseconds since 1970."""
-    return (EPOCH + dt.timedelta(microseconds=us)).replace(tzinfo=dt.UTC)
+def time_of(us: int) -> dt.datetime | str:
+    """The aware datetime (UTC) of microseconds since 1970; text outside of its years.
+
+    Examples
+    --------
+    >>> time_of(2**62)
+    '148108-07-06T14:00:27.387904'
+    """
+    try:
+        return (EPOCH + dt.timedelta(microseconds=us)).replace(tzinfo=dt.UTC)
+    except OverflowError:
+        return time_text(us)
+
+
+def clock_of(us: int) -> dt.datetime:
+    """The aware datetime (UTC) that a clock showed, within the years 1 to 9999."""
+    time = time_of(us)
+    if isinstance(time, str):
+        time = (dt.datetime.max if us > 0 else dt.datetime.min).replace(tzinfo=dt.UTC)
+    return time
+
+
+def time_text(us: int) -> str:
+    """Any int64 of microseconds since 1970 as ISO text."""
+    if us == LEAST:
+        return "-290308-12-21T19:59:05.224192"
+    return str(np.datetime64(us, "us"))
+
+
+def times_of(values: NDArray[np.datetime64]) -> list[Any]:
+    """Times or dates as Python has them; as ISO text outside of the years 1 to 9999."""
+    out: list[Any] = values.tolist()
+    far = [i for i, v in enumerate(out) if v is None or isinstance(v, int)]
+    for i in far:
+        number = int(values[i].astype(np.int64))
+        out[i] = time_text(number) if number == LEAST else str(values[i])
+    return out
 
 
 def _parse(text: str) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ._times import LEAST, time_text, times_of
 from .errors import FieldTypeError, InvalidError, NotFoundError, ResultOverflowError
 from .receipt import Receipt
 from .schema import Field
@@ -218,11 +219,7 @@ class Answer:
 
     def _cell(self, name: str, row: int) -> Any:
         values, valid = self._pair(name)
-        return (
-            values[row].item()
-            if valid[row] and hasattr(values[row], "item")
-            else (values[row] if valid[row] else None)
-        )
+        return _python(values[row : row + 1])[0] if valid[row] else None
 
     def exact(self, name: str) -> Exact:
         """The integers behind an integer or decimal column, without rounding or
@@ -306,7 +303,7 @@ class Answer:
         return {name: self._cell(name, index) for name in self._order}
 
     def _list(self, name: str) -> list[Any]:
-        values, valid = self[name].tolist(), self.valid[name].tolist()
+        values, valid = _python(self[name]), self.valid[name].tolist()
         return [value if ok else None for value, ok in zip(values, valid, strict=True)]
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
@@ -339,7 +336,9 @@ class Answer:
         columns: dict[str, Any] = {}
         for field in self._fields:
             values, valid = self._pair(field.name)
-            if values.dtype.kind in "TO":
+            if field.type == "bytes":
+                columns[field.name] = pd.Series(self._list(field.name), dtype=object)
+            elif values.dtype.kind in "TO":
                 columns[field.name] = pd.Series(self._list(field.name), dtype="str")
             elif valid.all() or values.dtype.kind in "fM":
                 columns[field.name] = pd.Series(values.copy())
@@ -442,9 +441,18 @@ class Answer:
         )
 
 
+def _python(values: NDArray[Any]) -> list[Any]:
+    """Python values of a column; times that Python does not have as ISO text."""
+    if values.dtype.kind == "M":
+        return times_of(values)
+    out: list[Any] = values.tolist()
+    return out
+
+
 def _text(value: Any, field: Field) -> str:
     if field.type == "time[us]":
-        text = str(np.datetime_as_string(value))
+        us = int(value.astype(np.int64))
+        text = time_text(us) if us == LEAST else str(np.datetime_as_string(value))
         return text.removesuffix(".000000")
     if field.type.startswith("decimal"):
         return f"{value:.{field.scale}f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import InvalidError
+from .errors import InvalidError, StaleError
 from .reconcile import Diff, diff
 
 if TYPE_CHECKING:
@@ -37,12 +37,13 @@ class Backfill:
         self._end = end
         self._candidate = candidate
         self.job = job
+        hashes = {v.number: v.content_hash for v in view.versions}
+        self._same = old == new or (old in hashes and hashes[old] == hashes.get(new))
 
     @property
     def same(self) -> bool:
         """Whether every group and state is the same, to the bit."""
-        hashes = {v.number: v.content_hash for v in self._view.versions}
-        return self.old == self.new or hashes.get(self.old) == hashes.get(self.new)
+        return self._same
 
     def diff(self, *, top: int | None = 20) -> Diff:
         """Groups in [start, end) whose finished values differ, the largest first."""
@@ -75,13 +76,23 @@ class Backfill:
         )
 
     def apply(self) -> int:
-        """Make the recomputed version the current one.
+        """Make the recomputed version the current one; a second call changes nothing.
+
+        Returns
+        -------
+        int
+            The version that is now current.
 
         Raises
         ------
+        StaleError
+            Another version than `old` was published meanwhile.
         InvalidError
             Groups outside of [start, end) differ too.
         """
+        if self._view.version == self.new:
+            return self.new
+        self._check_current()
         if self.same:
             return self.old
         outside = self.outside()
@@ -95,8 +106,20 @@ class Backfill:
                 "widen the range, or recompute everything with store.batch()"
             )
             raise error
+        self._check_current()
         self._view.rollback(self.new)
         return self.new
+
+    def _check_current(self) -> None:
+        """What was compared is still what answers are made from."""
+        current = self._view.version
+        if current != self.old:
+            error = StaleError(
+                f'could not apply the backfill of "{self._view.name}": it was compared '
+                f"with version {self.old}, but version {current} is current now"
+            )
+            error.add_note("run the backfill again")
+            raise error
 
     def __repr__(self) -> str:
         state = "same" if self.same else "differs"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._times import time_of
+from ._times import clock_of, time_of
 
 __all__ = ["Receipt", "RowCounts"]
 
@@ -68,8 +68,8 @@ class Receipt:
         Per log: the first position not in the batch part, and not in the answer.
     last_batch_update : datetime or None
         When the version was published.
-    watermark : datetime or None
-        Event time believed complete.
+    watermark : datetime, str or None
+        Event time believed complete; ISO text outside of the years 1 to 9999.
     rows : RowCounts
         All rows of [0, position) by class.
     rows_by_part : mapping of str to RowCounts
@@ -93,7 +93,7 @@ class Receipt:
     cutoffs: Mapping[str, int]
     positions: Mapping[str, int]
     last_batch_update: dt.datetime | None
-    watermark: dt.datetime | None
+    watermark: dt.datetime | str | None
     rows: RowCounts
     rows_by_part: Mapping[str, RowCounts]
     durable: bool
@@ -139,7 +139,7 @@ class Receipt:
             catalogue=int(got.get("catalogue", 0)),
             cutoffs={k: int(v) for k, v in got["cutoff"].items()},
             positions={k: int(v) for k, v in got["position"].items()},
-            last_batch_update=None if updated is None else time_of(updated),
+            last_batch_update=None if updated is None else clock_of(updated),
             watermark=None if watermark is None else time_of(watermark),
             rows=RowCounts.from_json(got["rows"]),
             rows_by_part={
@@ -148,7 +148,7 @@ class Receipt:
             durable=bool(got.get("durable", True)),
             failed_by=dict(got["rows"].get("failed_by") or {}),
             failed_first=got["rows"].get("failed_first"),
-            answered=None if answered is None else time_of(answered),
+            answered=None if answered is None else clock_of(answered),
             erasure_epoch=int(got.get("erasure_epoch", 0)),
             json=text,
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .answer import WINDOW_COLUMNS, Answer
+from .answer import WINDOW_COLUMNS, Answer, _python
 from .errors import InvalidError
 
 __all__ = ["Change", "Diff", "diff"]
@@ -159,13 +159,13 @@ def _cells(answer: Answer, name: str) -> list[Any]:
         width = np.uint64 if values.dtype.itemsize == 8 else np.uint32
         cells = np.ascontiguousarray(values).view(width).tolist()
     else:
-        cells = values.tolist()
+        cells = (values.view(np.int64) if values.dtype.kind == "M" else values).tolist()
     return [v if ok else None for v, ok in zip(cells, valid.tolist(), strict=True)]
 
 
 def _shown(answer: Answer, name: str) -> list[Any]:
     values, valid = answer._pair(name)
     cells = (
-        values.astype(object).tolist() if values.dtype.kind == "T" else values.tolist()
+        values.astype(object).tolist() if values.dtype.kind == "T" else _python(values)
     )
     return [v if ok else None for v, ok in zip(cells, valid.tolist(), strict=True)]

@@ -99,7 +99,7 @@ class Rows(Mapping[str, NDArray[Any]]):
             else [
                 value if ok else None
                 for value, ok in zip(
-                    values.tolist(), self.valid[name].tolist(), strict=True
+                    _python(values), self.valid[name].tolist(), strict=True
                 )
             ]
             for name, values in self._columns.items()
@@ -116,6 +116,14 @@ class Rows(Mapping[str, NDArray[Any]]):
     def __repr__(self) -> str:
         first = int(self.positions[0]) if self.count else 0
         return f"<Rows: {self.count:,} from position {first:,}: {', '.join(self)}>"
+
+
+def _python(values: NDArray[Any]) -> list[Any]:
+    """Python values; microseconds or days where Python has no such time."""
+    out: list[Any] = values.tolist()
+    if values.dtype.kind == "M":
+        out = [-(2**63) if value is None else value for value in out]
+    return out
 
 
 class Scan(Iterator[Rows]):

@@ -27,7 +27,7 @@ from typing import Any
 
 from .errors import FieldTypeError, InvalidError
 
-__all__ = ["Field", "Schema", "nullable"]
+__all__ = ["Field", "Schema", "check_name", "nullable", "whole"]
 
 NAMES = (
     "i64",
@@ -105,12 +105,49 @@ def parse_type(text: object, *, place: str = "a type") -> tuple[str, bool]:
     return bare, is_nullable
 
 
+def check_name(what: str, name: Any) -> str:
+    """A name of a store's thing, as far as the core needs it to be one.
+
+    Raises
+    ------
+    FieldTypeError, InvalidError
+        It is no text, or holds NUL or half a character.
+    """
+    if not isinstance(name, str):
+        msg = f"the name of a {what} is text, not {name!r}"
+        raise FieldTypeError(msg)
+    if "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
+        msg = f"the name of a {what} has no control characters, but {name!r} does"
+        raise InvalidError(msg)
+    return name
+
+
+def whole(name: str, value: Any, most: int | None = None) -> int:
+    """A number from 0 to `most`.
+
+    Raises
+    ------
+    InvalidError
+        It is another number, or none.
+    """
+    if (
+        not hasattr(value, "__index__")
+        or isinstance(value, bool)
+        or int(value) < 0
+        or (most is not None and int(value) > most)
+    ):
+        to = "" if most is None else f" to {most:,}"
+        msg = f"{name} is a number from 0{to}, not {value!r}"
+        raise InvalidError(msg)
+    return int(value)
+
+
 class Schema(Mapping[str, Field]):
     """The fields of a log, in order. A mapping from name to `Field`.
 
     Parameters
     ----------
-    fields : mapping of str to str, or iterable of Field
+    fields : mapping of str to str, or iterable of Field or of pairs
         As in ``{"id": "u64", "amount": "decimal(2)", "note": "str?"}``.
 
     Examples
@@ -121,27 +158,29 @@ class Schema(Mapping[str, Field]):
 
     __slots__ = ("_fields",)
 
-    def __init__(self, fields: Mapping[str, str] | Iterable[Field] | Schema) -> None:
+    def __init__(
+        self, fields: Mapping[str, str] | Iterable[Field | tuple[str, str]] | Schema
+    ) -> None:
         found: list[Field]
         if isinstance(fields, Schema):
             found = list(fields.values())
         elif isinstance(fields, Mapping):
-            found = []
-            for name, text in fields.items():
-                if not isinstance(name, str) or not 1 <= len(name.encode()) <= 128:
-                    msg = f"a field's name is a text of 1 to 128 bytes, not {name!r}"
-                    raise InvalidError(msg)
-                bare, is_nullable = parse_type(text, place=f'field "{name}"')
-                found.append(Field(name, bare, is_nullable))
+            found = [_field(pair) for pair in fields.items()]
+        elif isinstance(fields, Iterable) and not isinstance(fields, (str, bytes)):
+            found = [_field(item) for item in fields]
         else:
-            found = list(fields)
+            raise _no_schema(fields)
         if not found:
             msg = "a schema has at least one field"
             raise InvalidError(msg)
-        self._fields = {field.name: field for field in found}
-        if len(self._fields) != len(found):
-            msg = "a schema names each field once"
-            raise InvalidError(msg)
+        self._fields = {}
+        for field in found:
+            if field.name in self._fields:
+                msg = (
+                    f'a schema names each field once, and "{field.name}" is there twice'
+                )
+                raise InvalidError(msg)
+            self._fields[field.name] = field
 
     def __getitem__(self, name: str) -> Field:
         return self._fields[name]
@@ -163,3 +202,26 @@ class Schema(Mapping[str, Field]):
     def to_spec(self) -> list[dict[str, Any]]:
         """As it stands in a log's spec."""
         return [{"name": f.name, "type": f.text} for f in self.values()]
+
+
+def _field(item: Any) -> Field:
+    """A field of a `Field`, or of a pair of name and type."""
+    if isinstance(item, Field):
+        return item
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        raise _no_schema(item)
+    name, text = item
+    if (
+        not isinstance(name, str)
+        or not 1 <= len(name.encode("utf-8", "replace")) <= 128
+    ):
+        msg = f"a field's name is a text of 1 to 128 bytes, not {name!r}"
+        raise InvalidError(msg)
+    bare, is_nullable = parse_type(text, place=f'field "{check_name("field", name)}"')
+    return Field(name, bare, is_nullable)
+
+
+def _no_schema(what: Any) -> FieldTypeError:
+    error = FieldTypeError(f"a schema is a dict of field to type, not {what!r}")
+    error.add_note('as in {"id": "u64", "amount": "decimal(2)", "note": "str?"}')
+    return error

@@ -14,17 +14,25 @@ from typing import Any
 
 from . import _core
 from ._times import DurationLike
-from .errors import ConflictError, DamagedError, InvalidError, NotFoundError
+from .errors import (
+    ConflictError,
+    DamagedError,
+    FieldTypeError,
+    InvalidError,
+    NotFoundError,
+)
 from .expressions import Aggregate, Expr, to_predicate
 from .jobs import Job, Progress
 from .log import Log
-from .schema import Schema
+from .schema import Schema, check_name, whole
 from .views import View, view_plan
 from .windows import Window
 
 __all__ = ["Store", "open"]
 
 NO_POSITION = 2**64 - 1
+MOST = 2**63 - 1
+MOST_THREADS = 1024
 MODES = {"w": True, "r": False}
 
 
@@ -47,10 +55,12 @@ def open(path: str | os.PathLike[str], mode: str = "w") -> Store:
     Raises
     ------
     NotFoundError
-        There is no store (mode ``"r"``), or no parent folder.
+        There is no store (mode ``"r"``).
     InvalidError
         The folder is not empty and no store.
-    NewerFormatError, DamagedError, ReadOnlyError, StorageError
+    StorageError
+        The parent folder does not exist (mode ``"w"``), or the system refused.
+    NewerFormatError, DamagedError, ReadOnlyError
         As their names say; a writer of the same log elsewhere shows at the first
         append.
 
@@ -65,7 +75,15 @@ def open(path: str | os.PathLike[str], mode: str = "w") -> Store:
     if mode not in MODES:
         msg = f"mode is 'w' or 'r', not {mode!r}"
         raise InvalidError(msg)
-    return Store(_core.Store(os.fspath(path), MODES[mode]), os.fspath(path), mode)
+    try:
+        text = os.fsdecode(path)
+    except TypeError:
+        msg = f"a store's folder is a path, not {path!r}"
+        raise FieldTypeError(msg) from None
+    if "\0" in text:
+        msg = f"a path has no NUL, but {text!r} does"
+        raise InvalidError(msg)
+    return Store(_core.Store(text, MODES[mode]), text, mode)
 
 
 class Store:
@@ -121,7 +139,7 @@ class Store:
     def log(
         self,
         name: str,
-        schema: Mapping[str, str] | Schema | None = None,
+        schema: Mapping[str, str] | Sequence[tuple[str, str]] | Schema | None = None,
         *,
         time: str | None = None,
         dedupe: str | Sequence[str] | None = None,
@@ -134,7 +152,7 @@ class Store:
         ----------
         name : str
             The log's name.
-        schema : dict of str to str, optional
+        schema : dict of str to str or list of pairs, optional
             Field to type, as in ``{"id": "u64", "amount": "decimal(2)", "note":
             "str?"}`` (see `lambdaarch.schema`). Without it the log must exist.
         time : str, optional
@@ -156,6 +174,7 @@ class Store:
         InvalidError, FieldTypeError
             The schema or a check cannot be accepted.
         """
+        check_name("log", name)
         if schema is None:
             if time is not None or dedupe is not None or check:
                 msg = f'log "{name}": time, dedupe and check go with a schema'
@@ -237,12 +256,13 @@ class Store:
         InvalidError, FieldTypeError, NotFoundError
             The definition cannot be accepted; the text names the place in it.
         """
+        check_name("view", name)
         if log is None:
             if agg is not None:
                 msg = f'view "{name}": the log is missing'
                 raise InvalidError(msg)
             return View(self, self._core.view(name))
-        source = self.log(log) if isinstance(log, str) else log
+        source = log if isinstance(log, Log) else self.log(log)
         plan = view_plan(
             source.name, source.schema,
             by=by, window=window, agg={} if agg is None else agg, where=where,
@@ -257,7 +277,7 @@ class Store:
             raise
 
     def __getitem__(self, name: str) -> View:
-        return View(self, self._core.view(name))
+        return View(self, self._core.view(check_name("view", name)))
 
     def __contains__(self, name: object) -> bool:
         return any(entry["name"] == name for entry in self.status()["views"])
@@ -299,7 +319,7 @@ class Store:
         memory : int, optional
             Bytes for all states together; 0: the default.
         threads : int, optional
-            0: all cores.
+            0: all cores; 1024 at most.
         publish : bool, default True
             False keeps the new versions without making them current (a dry run).
         progress : bool or callable, optional
@@ -319,18 +339,22 @@ class Store:
             `memory` is too small.
         StaleError
             `cutoff` is behind the published one.
+        InvalidError
+            `cutoff`, `memory` or `threads` is no such number.
         """
         names = None
         if views is not None:
             if isinstance(views, (str, View)):
                 views = [views]
-            names = tuple(v.name if isinstance(v, View) else v for v in views)
+            names = tuple(
+                v.name if isinstance(v, View) else check_name("view", v) for v in views
+            )
         started = time.monotonic()
         core = self._core.batch(
             names,
-            NO_POSITION if cutoff is None else cutoff,
-            memory,
-            threads,
+            NO_POSITION if cutoff is None else whole("cutoff", cutoff, MOST),
+            whole("memory", memory, MOST),
+            whole("threads", threads, MOST_THREADS),
             incremental,
             publish,
         )

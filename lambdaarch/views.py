@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._times import TimeLike, time_of, to_us
+from ._times import TimeLike, clock_of, to_us
 from ._typing import agg_type, node_type
 from .answer import Answer
 from .backfill import Backfill
 from .errors import FieldTypeError, InvalidError, NotFoundError
 from .expressions import Aggregate, Expr, col, literal, read_literal, to_predicate
-from .schema import Schema, scale_of
+from .schema import Schema, scale_of, whole
 from .windows import Window, window_from_plan, window_of
 
 if TYPE_CHECKING:
@@ -264,6 +264,10 @@ class View:
         known = self._known()
         spec: dict[str, Any] = {}
         rolled = _rollup(rollup)
+        if keys is not None and not isinstance(keys, Mapping):
+            error = FieldTypeError(f"keys is a dict of key to value, not {keys!r}")
+            error.add_note(f"keys: {', '.join(known.keys) or 'none'}")
+            raise error
         if keys:
             spec["keys"] = {
                 name: self._key_values(name, want) for name, want in keys.items()
@@ -288,7 +292,12 @@ class View:
             spec["version"] = _count("version", version)
         if parts:
             spec["parts"] = True
-        core = self._core.query(json.dumps(spec, ensure_ascii=False))
+        text = json.dumps(spec, ensure_ascii=False)
+        try:
+            core = self._core.query(text)
+        except UnicodeEncodeError as error:
+            msg = f"a text in the query is not valid Unicode: {error}"
+            raise InvalidError(msg) from None
         return Answer(core, keys=known.keys, overflow=overflow)
 
     def __getitem__(self, key: Any) -> dict[str, Any]:
@@ -356,7 +365,7 @@ class View:
                 number=int(v["version"]),
                 current=bool(v["current"]),
                 cutoffs={log: int(at) for log, at in v["cutoff"].items()},
-                published=time_of(int(v["published_us"])),
+                published=clock_of(int(v["published_us"])),
                 groups=int(v["groups"]),
                 bytes=int(v["bytes"]),
                 incremental=bool(v["incremental"]),
@@ -501,6 +510,12 @@ def _key_value(name: str, value: Any, kind: str | None) -> Any:
     """A key's value as in ``lit``, of the key's own type."""
     if value is None:
         return None
+    if kind == "bytes":
+        error = InvalidError(f'key "{name}" holds bytes, which cannot be asked for yet')
+        error.add_note(
+            "ask for all groups and choose among them; None is the null group"
+        )
+        raise error
     wrong = FieldTypeError(f'key "{name}" of type {kind} cannot be {value!r}')
     node = read_literal(literal(value), kind)
     have, out = node[1], node[2]
@@ -573,7 +588,4 @@ def _rollup(rollup: str | Window | Mapping[str, Any] | None) -> dict[str, Any] |
 
 
 def _count(name: str, value: Any) -> int:
-    if not hasattr(value, "__index__") or isinstance(value, bool) or int(value) < 0:
-        msg = f"{name} is a number from 0, not {value!r}"
-        raise InvalidError(msg)
-    return int(value)
+    return whole(name, value)

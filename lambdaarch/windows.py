@@ -5,11 +5,12 @@ end).
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from ._times import EPOCH, DurationLike, TimeLike, every_parts, to_us
+import numpy as np
+
+from ._times import DurationLike, TimeLike, every_parts, to_us
 from .errors import InvalidError
 
 __all__ = ["Window", "calendar", "tumbling"]
@@ -68,11 +69,11 @@ class Window:
         if self.unit == "week":
             since = (days - WEEK_ORIGIN_DAYS) % (7 * self.count)
             return (days - since) * DAY_US
-        date = EPOCH.date() + dt.timedelta(days=days)
-        months = (date.year - 1970) * 12 + date.month - 1
+        month = np.datetime64(days, "D").astype("datetime64[M]")
+        months = int(month.astype(np.int64))
         months -= months % (MONTHS[self.unit] * self.count)
-        first = dt.date(1970 + months // 12, months % 12 + 1, 1)
-        return (first - EPOCH.date()).days * DAY_US
+        first = np.datetime64(months, "M").astype("datetime64[D]")
+        return int(first.astype(np.int64)) * DAY_US
 
 
 def _duration_text(us: int) -> str:

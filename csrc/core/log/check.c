@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checking a log: every byte that its newest manifest, directly or not, refers to.
  *
- *   manifests -> pages -> each segment: index, frame by frame -> open segment's frames
+ *   tail page -> manifests -> pages -> each segment: index, frame by frame -> open segment's frames
  *
  * Invariants
  *  1. Damage is reported and the check goes on; only a failing system (I/O, memory)
@@ -29,6 +29,7 @@ struct la_log_check {
     uint32_t segment;  /* next; beyond the list: the open one */
     uint32_t frame;    /* next of it */
     uint64_t done, total;
+    bool unsure; /* the tail page is lost: to be reported */
 };
 
 la_status
@@ -42,7 +43,7 @@ la_log_check_open(la_log *log, la_log_check **out, la_error *err)
     }
     k->log = log;
     la_buf_init(&k->scratch, log->env);
-    status = la_log_snapshot(log, &k->snapshot, err);
+    status = la_log_snapshot_sure(log, &k->snapshot, &k->unsure, err);
     if (status == LA_OK) {
         status = la_decoded_init(&k->decoded, log->env, log->def.schema, err);
     }
@@ -270,6 +271,17 @@ check_segments(la_log_check *k, la_buf *report, uint64_t *damages, bool *over,
     return LA_OK;
 }
 
+/* Rows of the open segment that only a recovery can show: from the snapshot's end on. */
+static void
+report_unsure(la_log_check *k, la_buf *report, uint64_t *damages)
+{
+    la_error found = {0};
+
+    (void)!la_log_fail_unsure(k->log, &found);
+    put_damage(report, damages, &found, k->snapshot->end, k->snapshot->end);
+    k->unsure = false;
+}
+
 la_status
 la_log_check_step(la_log_check *check, uint64_t *done, uint64_t *total, la_buf *report,
                   uint64_t *damages, la_error *err)
@@ -278,7 +290,11 @@ la_log_check_step(la_log_check *check, uint64_t *done, uint64_t *total, la_buf *
     bool over = false;
     la_status status;
 
-    if (k->manifest != 0) {
+    if (k->unsure) {
+        report_unsure(k, report, damages);
+        status = LA_OK;
+    }
+    else if (k->manifest != 0) {
         status = check_manifest(k, report, damages, err);
     }
     else if (k->page.id.number != 0) {

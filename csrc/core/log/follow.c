@@ -3,19 +3,26 @@
  *
  *   tail page valid for the manifest's open segment?
  *     yes -> durable length from it
- *     no  -> newest manifest again; still no: durable length as the frames carry it
+ *     no  -> newest manifest and page again; still no, and frames are there: halt
  *
  * Invariants
  *  1. What was shown once stays: the durable end of a handle never goes back.
  *  2. A missing segment file is explained by a newer manifest, or it is damage.
  *  3. An unchanged log costs one look at the tail page, no system call.
+ *  4. Rows are never left out because the page is gone: nothing else says how far the
+ *     last frames are durable, so a reader that needs it fails.
  */
+#include <time.h>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "log/state.h"
 
 /* A manifest that is replaced while it is read: each time somebody published. */
 #define TRIES 32
+/* Milliseconds that a page may stay half changed: its writer waits for a processor, or
+ * died. */
+#define WAITS 50
 
 void
 la_log_install(la_log *log, la_manifest *manifest, la_segment_list *list,
@@ -166,74 +173,49 @@ adopt(la_log *log, la_manifest *manifest, la_error *err)
     return LA_OK;
 }
 
-/* The greatest durable length that the frames behind the known ones carry. Where frames
- * stop making sense, it stops: this is no check. */
+/* Is anything written behind the frames that are known as durable? No check of frames:
+ * bytes that are not zero were an append, whole or not. */
 static la_status
-carried_length(la_log *log, uint64_t *length, uint64_t *end, la_error *err)
+has_more(const la_log *log, bool *more, la_error *err)
 {
     const la_segment *open = log->open;
-    uint64_t byte = open->length;
-    uint64_t position = log->sealed->end;
-    int64_t size;
+    uint8_t block[4096];
+    uint64_t byte = log->durable_len;
+    int64_t size = log->env->io.file_size(log->env->io.ctx, open->fd);
 
-    if (open->frame_count != 0) {
-        const la_frame_info *last = la_segment_frame(open, open->frame_count - 1);
-        position = last->position + last->rows;
-    }
-    *length = log->durable_len;
-    size = log->env->io.file_size(log->env->io.ctx, open->fd);
+    *more = false;
     if (size < 0) {
         return la_fail_os(err, (int)-size, open->path,
                           "could not get the size of \"%s\"", open->path);
     }
-    while (byte + LA_FRAME_HEADER <= (uint64_t)size) {
-        uint8_t at[LA_FRAME_HEADER];
-        la_frame_header header;
+    while (byte < (uint64_t)size && !*more) {
+        uint64_t left = (uint64_t)size - byte;
+        size_t count = left < sizeof block ? (size_t)left : sizeof block;
         la_status status =
-            la_file_read(log->env, open->fd, open->path, at, sizeof at, byte, err);
+            la_file_read(log->env, open->fd, open->path, block, count, byte, err);
 
         if (status != LA_OK) {
             return status;
         }
-        if (la_frame_read_header(at, open->seed, &header) != NULL ||
-            header.type != LA_FRAME_ROWS || header.position != position ||
-            byte + la_frame_size(header.payload_size) > (uint64_t)size) {
-            break;
+        for (size_t i = 0; i < count && !*more; i++) {
+            *more = block[i] != 0;
         }
-        if (header.durable_len > *length && header.durable_len <= byte) {
-            *length = header.durable_len;
-        }
-        byte += la_frame_size(header.payload_size);
-        position += header.rows;
+        byte += count;
     }
-    *end = position;
     return LA_OK;
 }
 
 static la_status
 follow_open(la_log *log, const la_tail_values *tail, la_error *err)
 {
-    uint64_t length, end;
     la_status status;
 
-    if (tail != NULL) {
-        length = tail->durable_len;
-        end = tail->durable_end;
-        log->published_end = tail->published_end > log->durable_end
-                                 ? tail->published_end
-                                 : log->durable_end;
-    }
-    else {
-        status = carried_length(log, &length, &log->published_end, err);
-        if (status != LA_OK) {
-            return status;
-        }
-        end = LA_NO_POSITION;
-    }
-    if (length <= log->durable_len) {
+    log->published_end = tail->published_end > log->durable_end ? tail->published_end
+                                                                : log->durable_end;
+    if (tail->durable_len <= log->durable_len) {
         return LA_OK;
     }
-    status = la_segment_follow(log->open, length, end, err);
+    status = la_segment_follow(log->open, tail->durable_len, tail->durable_end, err);
     if (status != LA_OK) {
         return status;
     }
@@ -294,34 +276,105 @@ refresh_manifest(la_log *log, la_error *err)
         log->name);
 }
 
+/* A new look at the file: a writer may have made another. Not while this handle writes
+ * through its own mapping. */
+static la_status
+reopen_tail(la_log *log, la_error *err)
+{
+    if (log->tail.writable) {
+        return LA_OK;
+    }
+    la_tail_close(log->env, &log->tail);
+    return la_tail_open(log->env, log->folder, false, &log->tail, err);
+}
+
+/* *fits: the tail page is valid for the newest manifest. *settled: no writer changed
+ * the page meanwhile, so it will not fit by itself. */
+static la_status
+find_tail(la_log *log, la_tail_values *tail, bool *fits, bool *settled, la_error *err)
+{
+    uint64_t before;
+    la_status status;
+
+    *settled = true;
+    *fits = tail_fits(log, tail);
+    if (*fits) {
+        return LA_OK;
+    }
+    status = refresh_manifest(log, err);
+    before = la_tail_sequence(&log->tail);
+    *fits = status == LA_OK && tail_fits(log, tail);
+    *settled = (before & 1) == 0 && la_tail_sequence(&log->tail) == before;
+    return status;
+}
+
+la_status
+la_log_look(la_log *log, bool *unsure, la_error *err)
+{
+    uint64_t seen = 0; /* manifest with whose open segment frames were seen */
+    la_status status = LA_OK;
+
+    *unsure = false;
+    if (log->tail.page == NULL) {
+        status = la_tail_open(log->env, log->folder, false, &log->tail, err);
+    }
+    for (int i = 0; status == LA_OK; i++) {
+        la_tail_values tail = {0};
+        bool fits, settled, more;
+
+        status = find_tail(log, &tail, &fits, &settled, err);
+        if (status != LA_OK || log->open == NULL) {
+            break;
+        }
+        if (fits) {
+            status = follow_open(log, &tail, err);
+            break;
+        }
+        log->published_end = log->durable_end;
+        status = has_more(log, &more, err);
+        if (status != LA_OK || !more) {
+            break;
+        }
+        /* A writer shows the page before it writes its first frame, and a manifest
+         * before the page: with the frames seen first, a second look finds either. */
+        if (i == WAITS || (settled && seen == log->manifest.id.number)) {
+            *unsure = true;
+            break;
+        }
+        if (!settled) {
+            (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        }
+        seen = log->manifest.id.number;
+        status = reopen_tail(log, err);
+    }
+    return status == LA_OK ? la_log_load_dicts(log, err) : status;
+}
+
+la_status
+la_log_fail_unsure(const la_log *log, la_error *err)
+{
+    char path[LA_PATH_BYTES_MAX];
+    la_status status = la_path_join(path, sizeof path, log->folder, "tail", err);
+
+    if (status != LA_OK) {
+        return status;
+    }
+    status = la_fail_damaged(err, path, 0,
+                             "could not tell how far log \"%s\" is durable: the tail "
+                             "page is missing or damaged",
+                             log->name);
+    la_error_hint(err, "open the store once for writing: recovery keeps every row "
+                       "that is whole");
+    return status;
+}
+
 la_status
 la_log_follow(la_log *log, la_error *err)
 {
-    la_tail_values tail = {0};
-    bool fits;
-    la_status status;
+    bool unsure;
+    la_status status = la_log_look(log, &unsure, err);
 
-    if (log->tail.page == NULL) {
-        status = la_tail_open(log->env, log->folder, false, &log->tail, err);
-        if (status != LA_OK) {
-            return status;
-        }
-    }
-    fits = tail_fits(log, &tail);
-    if (!fits) {
-        status = refresh_manifest(log, err);
-        if (status != LA_OK) {
-            return status;
-        }
-        fits = tail_fits(log, &tail);
-    }
-    if (log->open != NULL) {
-        status = follow_open(log, fits ? &tail : NULL, err);
-        if (status != LA_OK) {
-            return status;
-        }
-    }
-    return la_log_load_dicts(log, err);
+    return status == LA_OK && unsure ? la_log_fail_unsure(log, err) : status;
 }
 
 void

@@ -53,14 +53,15 @@ is_current(const la_log *log)
 }
 
 la_status
-la_log_snapshot(la_log *log, la_snapshot **out, la_error *err)
+la_log_snapshot_sure(la_log *log, la_snapshot **out, bool *unsure, la_error *err)
 {
     la_status status;
 
+    *unsure = false;
     la_mutex_lock(&log->state);
     status = la_log_alive_locked(log, err);
     if (status == LA_OK && !log->writing) {
-        status = la_log_follow(log, err);
+        status = la_log_look(log, unsure, err);
     }
     if (status == LA_OK && !is_current(log)) {
         la_snapshot *made = NULL;
@@ -75,6 +76,23 @@ la_log_snapshot(la_log *log, la_snapshot **out, la_error *err)
         *out = la_snapshot_retain(log->snapshot);
     }
     la_mutex_unlock(&log->state);
+    return status;
+}
+
+la_status
+la_log_snapshot(la_log *log, la_snapshot **out, la_error *err)
+{
+    bool unsure;
+    la_snapshot *made;
+    la_status status = la_log_snapshot_sure(log, &made, &unsure, err);
+
+    if (status == LA_OK && unsure) {
+        la_snapshot_release(made);
+        return la_log_fail_unsure(log, err);
+    }
+    if (status == LA_OK) {
+        *out = made;
+    }
     return status;
 }
 

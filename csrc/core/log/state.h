@@ -85,8 +85,16 @@ LA_MUST_CHECK la_status la_log_alive_locked(la_log *log, la_error *err);
 /* Marks the handle dead because of `err`. With `state` held. */
 void la_log_die(la_log *log, const la_error *err);
 
-/* Follower: looks at manifest, tail page and open segment. With `state` held. */
+/* Follower: looks at manifest, tail page and open segment. With `state` held.
+ * LA_DAMAGED also where the tail page is lost and frames are there. */
 LA_MUST_CHECK la_status la_log_follow(la_log *log, la_error *err);
+/* Same, but where nothing says how far the open segment is durable it sets *unsure and
+ * goes as far as it is sure, where la_log_follow fails. */
+LA_MUST_CHECK la_status la_log_look(la_log *log, bool *unsure, la_error *err);
+LA_MUST_CHECK la_status la_log_fail_unsure(const la_log *log, la_error *err);
+/* Like la_log_snapshot, also where *unsure. Takes `state`. */
+LA_MUST_CHECK la_status la_log_snapshot_sure(la_log *log, la_snapshot **out,
+                                             bool *unsure, la_error *err);
 /* Installs list and open segment of `manifest` (taken over on success; `list` and
  * `open` too). Everything sealed is durable, the open segment is not yet looked at. */
 void la_log_install(la_log *log, la_manifest *manifest, la_segment_list *list,

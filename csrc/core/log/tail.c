@@ -8,7 +8,7 @@
  *  1. Fields are stored as relaxed atomics between two stores of the sequence, the
  *     first ordered before them by a release fence, the second a release store.
  *  2. A writer that dies between them leaves an odd sequence: readers see no valid page
- *     and fall back to what the frames say. The next writer rebuilds it.
+ *     and halt where frames are there. The next writer rebuilds it.
  *  3. Durable fields are stored only after fdatasync returned: they never claim too
  *     much, on whatever state of the page survives.
  */
@@ -121,6 +121,15 @@ la_tail_store(la_tail *tail, const uint8_t uuid[16], const la_tail_values *value
         atomic_store_explicit(&page[i], words[i], memory_order_relaxed);
     }
     atomic_store_explicit(&page[W_SEQUENCE], sequence + 1, memory_order_release);
+}
+
+uint64_t
+la_tail_sequence(const la_tail *tail)
+{
+    _Atomic uint64_t *page = tail->page;
+
+    return page == NULL ? 0
+                        : atomic_load_explicit(&page[W_SEQUENCE], memory_order_acquire);
 }
 
 bool

@@ -28,6 +28,8 @@ LA_MUST_CHECK la_status la_tail_open(const la_env *env, const char *folder,
 void la_tail_close(const la_env *env, la_tail *tail);
 /* One writer at a time (its lock). */
 void la_tail_store(la_tail *tail, const uint8_t uuid[16], const la_tail_values *values);
+/* Odd: a writer changes the values, or died while it did. 0 without a page. */
+uint64_t la_tail_sequence(const la_tail *tail);
 /* false: no valid values of this log there. */
 bool la_tail_load(const la_tail *tail, const uint8_t uuid[16], la_tail_values *values);
 

@@ -164,6 +164,15 @@ own_tail(la_log *log, la_error *err)
     return status;
 }
 
+/* The lock is given back: a page that another writer makes may be another file. */
+static void
+disown_tail(la_log *log)
+{
+    la_mutex_lock(&log->state);
+    log->tail.writable = false;
+    la_mutex_unlock(&log->state);
+}
+
 la_status
 la_writer_start(la_log *log, la_error *err)
 {
@@ -200,6 +209,7 @@ la_writer_start(la_log *log, la_error *err)
         la_mutex_unlock(&log->state);
     }
     if (status != LA_OK) {
+        disown_tail(log);
         la_writer_free(log, w);
         return status;
     }
@@ -214,8 +224,8 @@ la_writer_start(la_log *log, la_error *err)
     return LA_OK;
 }
 
-/* A frame begins where the tail page says that durable bytes end: its writer may have
- * been told so without the page being on disk. */
+/* The tail page is lost, or a frame begins where it says that durable bytes end: its
+ * writer may have been told so without the page being on disk. */
 static la_status
 is_stale(la_log *log, bool *stale, la_error *err)
 {
@@ -228,8 +238,8 @@ is_stale(la_log *log, bool *stale, la_error *err)
 
     *stale = false;
     la_mutex_lock(&log->state);
-    status = la_log_follow(log, err);
-    if (status == LA_OK && log->open != NULL) {
+    status = la_log_look(log, stale, err);
+    if (status == LA_OK && log->open != NULL && !*stale) {
         const la_segment *open = log->open;
 
         if (la_tail_load(&log->tail, log->uuid, &tail) &&
@@ -279,6 +289,7 @@ la_log_recover_if_stale(la_log *log, la_error *err)
         status = la_log_recover(log, &frames, err);
     }
     la_frame_writer_fini(&frames);
+    disown_tail(log);
     if (fd >= 0) {
         log->env->io.close(log->env->io.ctx, fd);
     }
