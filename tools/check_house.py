@@ -12,6 +12,7 @@ Exit code 1 when something was found.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,11 +42,13 @@ SPDX = "SPDX-License-Identifier: Apache-2.0"
 def files() -> list[Path]:
     """Files git knows or would add; every file where there is no git."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    known = {ROOT / name for name in done.stdout.split("\0") if name}
-    found = known if done.returncode == 0 else set(ROOT.rglob("*"))
+    found = set(ROOT.rglob("*"))
+    if shutil.which("git") is not None:
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            found = {ROOT / name for name in done.stdout.split("\0") if name}
     return sorted(
         path
         for path in found
