@@ -35,7 +35,15 @@ TEXTS = SOURCES | {
 # spelled in pieces, so that this file passes its own check
 PLACES = ["/ho" + r"me/\w", "/Us" + r"ers/\w", "/ro" + r"ot/\w", "/wo" + r"rk/\w"]
 MACHINE_PATH = re.compile(r"(?<![\w.:/])(?:" + "|".join(PLACES) + ")")
-BUILT = {".venv", "build", "dist", "__pycache__"}  # made here, never committed
+BUILT = {
+    ".venv",
+    "build",
+    "dist",
+    "__pycache__",
+    ".hypothesis",
+    ".mypy_cache",
+    ".ruff_cache",
+}  # made here, never committed
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 
 
