@@ -555,6 +555,7 @@ typedef struct racing {
     const uint64_t *keys;
     uint64_t *count;
     uint64_t calls, at;
+    bool restarts;
 } racing;
 
 static void
@@ -568,6 +569,13 @@ race(racing *r)
             *r->count += 20;
             CHECK_OK(la_log_seal(r->writer, &err), &err);
         }
+        if (r->restarts) { /* another process's: the page was not yet looked at */
+            la_log_close(r->writer);
+            r->writer = open_log(r->inner, LA_MODE_WRITE, NULL);
+        }
+        /* Frames in a fresh open segment, behind a manifest and a page that are newer. */
+        append_keys(r->writer, r->keys + *r->count, 5);
+        *r->count += 5;
     }
 }
 
@@ -647,7 +655,7 @@ scan_prefix(la_log *log, const uint64_t *keys)
 }
 
 static void
-readers_race_with_sealing(void)
+race_with(bool restarts)
 {
     uint64_t *keys = number_keys(3000);
     uint64_t at = 0;
@@ -656,7 +664,11 @@ readers_race_with_sealing(void)
     while (reached) {
         sim *s = sim_new(16);
         uint64_t count = 0, durable, published;
-        racing r = {.inner = sim_env(s), .keys = keys, .count = &count, .at = ++at};
+        racing r = {.inner = sim_env(s),
+                    .keys = keys,
+                    .count = &count,
+                    .at = ++at,
+                    .restarts = restarts};
         la_log *reader;
         la_error err;
 
@@ -694,6 +706,18 @@ readers_race_with_sealing(void)
     }
     printf("    %" PRIu64 " places\n", at - 1);
     free(keys);
+}
+
+static void
+readers_race_with_sealing(void)
+{
+    race_with(false);
+}
+
+static void
+readers_race_with_new_writers(void)
+{
+    race_with(true);
 }
 
 /* Several threads append and sync together while others read. */
@@ -862,6 +886,7 @@ main(void)
     RUN(foreign_dictionaries);
     RUN(as_a_list);
     RUN(readers_race_with_sealing);
+    RUN(readers_race_with_new_writers);
     RUN(many_threads);
     RUN(many_segments);
     return test_end();

@@ -252,9 +252,8 @@ open_mode(const sim *s, la_mode mode)
     la_log *log;
     la_error err;
 
-    CHECK_OK(
-        la_log_open_folder(sim_env((sim *)s), "/log", "t", mode, NULL, &log, &err),
-        &err);
+    CHECK_OK(la_log_open_folder(sim_env((sim *)s), "/log", "t", mode, NULL, &log, &err),
+             &err);
     return log;
 }
 
@@ -290,7 +289,7 @@ any_tail_page(void)
     for (uint64_t byte = 0; byte < 4096; byte += byte < 100 ? 1 : 401) {
         sim *s = sim_clone(base);
         /* An even sequence is as good as another; nothing reads what follows the CRC. */
-        bool read = (byte >= 9 && byte < 16) || byte >= 84;
+        bool read = (byte >= 9 && byte < 16) || byte >= 88;
         la_log *log;
         la_error err;
 
@@ -313,7 +312,7 @@ any_tail_page(void)
     sim_free(base);
 }
 
-enum { DELETED, EMPTIED, HALVED, ZEROED, GARBAGE, OLDER, LOSSES };
+enum { DELETED, EMPTIED, HALVED, ZEROED, GARBAGE, OLDER, SPOILED, LOSSES };
 
 static void
 lose_tail(sim *s, int how, const sim *older)
@@ -330,13 +329,17 @@ lose_tail(sim *s, int how, const sim *older)
         CHECK(sim_cut(s, "/log/tail", how == EMPTIED ? 0 : sizeof page / 2));
         return;
     }
-    if (how == GARBAGE) {
+    if (how == GARBAGE || how == SPOILED) {
         memset(page, 0xa6, sizeof page);
     }
     if (how == OLDER) { /* valid, of a segment before */
         memcpy(page, sim_content(older, "/log/tail", &size), sizeof page);
     }
     overwrite(s, "/log/tail", page, sizeof page);
+    if (how ==
+        SPOILED) { /* who has it mapped sees garbage, the next writer a new file */
+        lose_tail(s, DELETED, NULL);
+    }
 }
 
 /* Acked rows do not silently vanish from a reader's answers with the tail page; a writer
@@ -368,7 +371,7 @@ lost_tail_page(void)
             }
             la_log_close(log);
             before = open_mode(s, LA_MODE_READ);
-            if (how == DELETED || how == OLDER) {
+            if (how >= ZEROED) {
                 check_log(before, keys, rows); /* maps the page that will go */
             }
             lose_tail(s, how, older);

@@ -210,8 +210,8 @@ follow_open(la_log *log, const la_tail_values *tail, la_error *err)
 {
     la_status status;
 
-    log->published_end = tail->published_end > log->durable_end ? tail->published_end
-                                                                : log->durable_end;
+    log->published_end =
+        tail->published_end > log->durable_end ? tail->published_end : log->durable_end;
     if (tail->durable_len <= log->durable_len) {
         return LA_OK;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tail page: how far the open segment is written and durable, shared by the one
- * writer and its readers through mapped memory. A hint with its own checksum; frames
+ * writer and its readers through mapped memory. It has its own checksum; frames
  * are verified before they are used. Bytes: docs/internals/format/log.md, "Tail page".
  * Private to log/. */
 #ifndef LA_LOG_TAIL_H
