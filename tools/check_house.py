@@ -36,6 +36,7 @@ TEXTS = SOURCES | {
 PLACES = ["/ho" + r"me/\w", "/Us" + r"ers/\w", "/ro" + r"ot/\w", "/wo" + r"rk/\w"]
 MACHINE_PATH = re.compile(r"(?<![\w.:/])(?:" + "|".join(PLACES) + ")")
 BUILT = {
+    ".git",
     ".venv",
     "build",
     "dist",
