@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import FieldTypeError, InvalidError
+from .errors import FieldTypeError, InvalidError, LambdaError
 from .schema import Field, Schema
 
-__all__ = ["Bad", "CoreColumn", "columns_of", "row_text"]
+__all__ = ["Bad", "CoreColumn", "arrow_list", "columns_of", "module_of", "row_text"]
 
 # (values, mask of nulls or None, whether values have the physical type)
 CoreColumn: TypeAlias = tuple[Any, Any, bool]
@@ -104,6 +104,7 @@ def _length(name: str, values: Any, log: str) -> int:
 
 def column_of(values: Any, field: Field, bad: Bad) -> CoreColumn:
     """One column for the core."""
+    values = _from_arrow(values, field)
     array, mask = _array(values, field)
     if array is None:
         return values, None, False
@@ -136,14 +137,86 @@ def _array(values: Any, field: Field) -> tuple[NDArray[Any] | None, Mask]:
         return np.asarray(values.data), (mask if mask.any() else None)
     if isinstance(values, np.ndarray):
         return values, None
-    module = type(values).__module__
-    if module.startswith("pandas."):
-        return _pandas(values, field)
     if isinstance(values, (list, tuple)):
         return None, None
-    if hasattr(values, "to_numpy"):
-        return _array(values.to_numpy(), field)
-    return np.asarray(values), None
+    try:
+        if module_of(values) == "pandas":
+            return _pandas(values, field)
+        if hasattr(values, "to_numpy"):
+            return _array(values.to_numpy(), field)
+        return np.asarray(values), None
+    except LambdaError:
+        raise
+    except (ValueError, TypeError, NotImplementedError) as error:
+        kind = f"{module_of(values)} {type(values).__name__}"
+        msg = f'field "{field.name}": could not read the {kind}: {error}'
+        raise FieldTypeError(msg) from error
+
+
+def module_of(value: Any) -> str:
+    """The package that a value's class comes from."""
+    return type(value).__module__.partition(".")[0]
+
+
+def _from_arrow(values: Any, field: Field) -> Any:
+    """An Arrow column as NumPy has it, or as a list; anything else as it is."""
+    stream = hasattr(values, "__arrow_c_stream__")
+    if module_of(values) == "pandas" or not (
+        stream or hasattr(values, "__arrow_c_array__")
+    ):
+        return values
+    try:
+        import pyarrow as pa
+    except ImportError:
+        return values
+    try:
+        if not isinstance(values, (pa.Array, pa.ChunkedArray)):
+            values = pa.chunked_array(values) if stream else pa.array(values)
+        if isinstance(values, pa.ChunkedArray):
+            chunks = values.chunks
+            values = pa.concat_arrays(chunks) if chunks else pa.array([], values.type)
+        return _arrow_array(values)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        msg = f'field "{field.name}": could not read the Arrow column: {error}'
+        raise FieldTypeError(msg) from error
+
+
+def _arrow_array(array: Any) -> Any:
+    import pyarrow as pa
+
+    kind, dtype = array.type, ""
+    if pa.types.is_timestamp(kind):
+        array, dtype = array.cast(pa.int64()), f"datetime64[{kind.unit}]"
+    elif pa.types.is_date32(kind):
+        array, dtype = array.cast(pa.int32()), "datetime64[D]"
+    elif pa.types.is_date64(kind):
+        array, dtype = array.cast(pa.int64()), "datetime64[ms]"
+    elif not (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+    ):
+        return arrow_list(array)
+    mask = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    if mask is not None:
+        array = array.fill_null(False if pa.types.is_boolean(kind) else 0)
+    values = array.to_numpy(zero_copy_only=False)
+    if dtype:
+        values = values.astype(np.int64).view(dtype)
+    return values if mask is None else np.ma.MaskedArray(values, mask=mask)
+
+
+def arrow_list(column: Any) -> list[Any]:
+    """Cells of an Arrow column; times that Python does not have as integers."""
+    try:
+        cells: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError):
+        import pyarrow as pa
+
+        if not pa.types.is_timestamp(column.type):
+            raise
+        cells = column.cast(pa.timestamp("us")).cast(pa.int64()).to_pylist()
+    return cells
 
 
 def _pandas(values: Any, field: Field) -> tuple[NDArray[Any], Mask]:
@@ -341,6 +414,11 @@ def row_text(table: Mapping[str, Any]) -> Callable[[int], str]:
 
 def _cell(values: Any, row: int) -> Any:
     value = values.iloc[row] if hasattr(values, "iloc") else values[row]
+    if hasattr(value, "as_py"):
+        try:
+            return value.as_py()
+        except (OverflowError, ValueError):
+            return str(value)
     return value.item() if isinstance(value, np.generic) else value
 
 

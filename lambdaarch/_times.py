@@ -17,6 +17,7 @@ __all__ = [
     "TimeLike",
     "clock_of",
     "every_parts",
+    "far_text",
     "time_of",
     "time_text",
     "times_of",
@@ -29,6 +30,7 @@ DurationLike: TypeAlias = "str | dt.timedelta | np.timedelta64"
 EPOCH = dt.datetime(1970, 1, 1)
 ONE_US = dt.timedelta(microseconds=1)
 LEAST = -(2**63)  # which NumPy takes for NaT
+LEAST_DAY = -(2**31)  # of dates
 US = {
     "us": 1,
     "ms": 1_000,
@@ -65,6 +67,9 @@ def to_us(time: TimeLike) -> int:
     if isinstance(time, dt.date):
         return (time - EPOCH.date()).days * US["d"]
     if isinstance(time, (int, np.integer)) and not isinstance(time, bool):
+        if not LEAST <= int(time) < -LEAST:
+            msg = f"{time} microseconds are no time: it has 64 bits"
+            raise InvalidError(msg)
         return int(time)
     msg = f"expected a time, got {time!r} ({type(time).__name__})"
     raise FieldTypeError(msg)
@@ -104,9 +109,17 @@ def times_of(values: NDArray[np.datetime64]) -> list[Any]:
     out: list[Any] = values.tolist()
     far = [i for i, v in enumerate(out) if v is None or isinstance(v, int)]
     for i in far:
-        number = int(values[i].astype(np.int64))
-        out[i] = time_text(number) if number == LEAST else str(values[i])
+        out[i] = far_text(values[i])
     return out
+
+
+def far_text(value: np.datetime64) -> str:
+    """A time or date as ISO text; NaT is the least one, since it is no null here."""
+    if not np.isnat(value):
+        return str(np.datetime_as_string(value))
+    if value.dtype == np.dtype("datetime64[D]"):
+        return str(np.datetime64(LEAST_DAY, "D"))
+    return time_text(LEAST)
 
 
 def _parse(text: str) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._times import LEAST, time_text, times_of
+from ._times import far_text, times_of
 from .errors import FieldTypeError, InvalidError, NotFoundError, ResultOverflowError
 from .receipt import Receipt
 from .schema import Field
@@ -451,9 +451,9 @@ def _python(values: NDArray[Any]) -> list[Any]:
 
 def _text(value: Any, field: Field) -> str:
     if field.type == "time[us]":
-        us = int(value.astype(np.int64))
-        text = time_text(us) if us == LEAST else str(np.datetime_as_string(value))
-        return text.removesuffix(".000000")
+        return far_text(value).removesuffix(".000000")
+    if field.type == "date":
+        return far_text(value)
     if field.type.startswith("decimal"):
         return f"{value:.{field.scale}f}"
     return str(value)

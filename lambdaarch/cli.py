@@ -12,13 +12,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from .answer import Answer
 from .errors import BusyError, DamagedError, InvalidError, LambdaError
-from .sources.files import Loaded, load_lines
+from .log import Log
+from .sources.files import Loaded, load, load_lines
 from .store import open
 from .views import View
 
@@ -43,9 +45,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     except (LambdaError, OSError, ImportError) as error:
         return _complain(error, ERROR)
+    except _StopError as stopped:
+        return _complain(stopped, ERROR)
     except KeyboardInterrupt:
         print("lambdaarch: stopped; the store is as it was", file=sys.stderr)
         return ERROR
+
+
+class _StopError(Exception):
+    """Ctrl-C after rows may have been written."""
+
+
+@contextmanager
+def _telling(log: Log, loaded: Loaded) -> Iterator[None]:
+    """On Ctrl-C, say which rows are in the log."""
+    begin = log.position
+    try:
+        yield
+    except KeyboardInterrupt:
+        # The log knows better than `loaded`: the last append may be done, uncounted.
+        end = log.position
+        if loaded.first is None and end > begin:
+            loaded.first = begin
+        if loaded.first is None:
+            raise _StopError("stopped; no row was written") from None
+        raise _StopError(f"stopped after {loaded.where(end)}") from None
 
 
 def _complain(error: BaseException, code: int) -> int:
@@ -197,16 +221,28 @@ def _append(options: argparse.Namespace) -> int:
     total = Loaded(files=["standard input"])
     with open(options.store) as store:
         log = store.log(options.log, sync=options.sync)
-        for lines in _stdin_lines():
-            done = load_lines(log, lines, on_bad=options.on_bad)
-            total.rows += done.rows
-            total.ok += done.ok
-            total.duplicate += done.duplicate
-            total.quarantined += done.quarantined
-            total.seconds += done.seconds
-            total.first = done.first if total.first is None else total.first
-            total.ignored = list(dict.fromkeys([*total.ignored, *done.ignored]))
+        with _telling(log, total):
+            _append_lines(log, total, options.on_bad)
     return _print_loaded(total, as_json=options.json)
+
+
+def _append_lines(log: Log, total: Loaded, on_bad: str) -> None:
+    first = 1
+    for lines in _stdin_lines():
+        try:
+            done = load_lines(log, lines, on_bad=on_bad, first=first)
+        except LambdaError as error:
+            if total.rows:
+                error.add_note(f"before it, {total.where()}")
+            raise
+        first += len(lines)
+        total.rows += done.rows
+        total.ok += done.ok
+        total.duplicate += done.duplicate
+        total.quarantined += done.quarantined
+        total.seconds += done.seconds
+        total.first = done.first if total.first is None else total.first
+        total.ignored = list(dict.fromkeys([*total.ignored, *done.ignored]))
 
 
 def _stdin_lines() -> Iterator[list[bytes]]:
@@ -227,15 +263,20 @@ def _stdin_lines() -> Iterator[list[bytes]]:
 
 def _load(options: argparse.Namespace) -> int:
     rename = dict(_pairs("--rename", options.rename))
+    loaded = Loaded()
     with open(options.store) as store:
-        loaded = store.log(options.log).load(
-            options.file,
-            format=options.format,
-            rename=rename,
-            null=options.null if options.null is not None else [""],
-            on_bad=options.on_bad,
-            progress=False if options.json or options.quiet else None,
-        )
+        log = store.log(options.log)
+        with _telling(log, loaded):
+            load(
+                log,
+                options.file,
+                format=options.format,
+                rename=rename,
+                null=options.null if options.null is not None else [""],
+                on_bad=options.on_bad,
+                progress=False if options.json or options.quiet else None,
+                loaded=loaded,
+            )
     return _print_loaded(loaded, as_json=options.json)
 
 

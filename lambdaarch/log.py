@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from ._columns import columns_of, raw_text, row_text
+from ._columns import columns_of, module_of, raw_text, row_text
 from ._times import TimeLike, every_parts, to_us
-from .errors import FieldTypeError, InvalidError, NotFoundError
+from .errors import FieldTypeError, InvalidError, LambdaError, NotFoundError
 from .rows import Rows, Scan, arrow_type
 from .schema import Field, Schema
 
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
     from .sources.files import Loaded
 
 __all__ = ["Appended", "Log", "Quarantined"]
+
+TABLES = ("pyarrow", "polars")
+ARROW = re.compile(r'Arrow type "([^"]*)"')
+UNITS = {"s": "s", "m": "ms", "u": "us", "n": "ns"}
+ARROW_NAMES = {
+    "n": "null", "b": "bool", "c": "int8", "C": "uint8", "s": "int16", "S": "uint16",
+    "i": "int32", "I": "uint32", "l": "int64", "L": "uint64", "e": "float16",
+    "f": "float32", "g": "float64", "u": "string", "U": "large_string",
+    "vu": "string_view", "z": "binary", "Z": "large_binary", "vz": "binary_view",
+    "tdD": "date32", "tdm": "date64", "+l": "list", "+L": "large_list",
+    "+s": "struct", "+m": "map",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +198,9 @@ class Log:
             return self._append_columns(
                 _structured(rows), quarantine=quarantine, interval_us=interval_us
             )
-        if type(rows).__module__.startswith("pandas."):
-            columns = {str(name): rows[name] for name in rows.columns}
-            return self._append_columns(
-                columns, quarantine=quarantine, interval_us=interval_us
+        if module_of(rows) == "pandas" and hasattr(rows, "columns"):
+            return self._append_pandas(
+                rows, quarantine=quarantine, interval_us=interval_us
             )
         if hasattr(rows, "__arrow_c_stream__"):
             return self._append_arrow(
@@ -243,13 +255,45 @@ class Log:
         capsule = (stream if table is None else table).__arrow_c_stream__()
         try:
             done = self._core.append_arrow(capsule, quarantine, interval_us)
-        except InvalidError:
-            if table is None:
-                raise
-            return self._append_dicts(
-                table.to_pylist(), quarantine=quarantine, interval_us=interval_us
+        except InvalidError as error:
+            if table is None and module_of(stream) in TABLES and _is_sized(stream):
+                table = _arrow_table(stream)
+            if table is None or _twice(table.column_names) is not None:
+                raise _readable(error) from None
+        else:
+            return self._nothing() if done is None else Appended(*done)
+        # What Arrow's types do not say, such as times as text, is read cell by cell.
+        columns = dict(zip(table.column_names, table.columns, strict=True))
+        return self._append_columns(
+            columns, quarantine=quarantine, interval_us=interval_us
+        )
+
+    def _append_pandas(
+        self, frame: Any, *, quarantine: bool, interval_us: int
+    ) -> Appended:
+        names = [str(name) for name in frame.columns]
+        twice = _twice(names)
+        if twice is not None:
+            msg = (
+                f'could not append to log "{self._name}": column "{twice}" is there '
+                "twice"
             )
-        return self._nothing() if done is None else Appended(*done)
+            raise InvalidError(msg)
+        if hasattr(frame, "__arrow_c_stream__"):
+            try:
+                capsule = frame.__arrow_c_stream__()
+                done = self._core.append_arrow(capsule, False, interval_us)  # noqa: FBT003
+                return self._nothing() if done is None else Appended(*done)
+            except (InvalidError, NotFoundError, ImportError):
+                pass
+            except LambdaError:
+                raise
+            except (ValueError, TypeError, NotImplementedError, OverflowError):
+                pass  # pyarrow's own errors: a column that is no Arrow column
+        columns = {name: frame.iloc[:, i] for i, name in enumerate(names)}
+        return self._append_columns(
+            columns, quarantine=quarantine, interval_us=interval_us
+        )
 
     def _nothing(self) -> Appended:
         durable, position = self._core.positions()
@@ -441,7 +485,57 @@ def _is_column(value: Any) -> bool:
         isinstance(value, (list, tuple))
         or (hasattr(value, "__len__") and hasattr(value, "dtype"))
         or hasattr(value, "__arrow_c_array__")
+        or hasattr(value, "__arrow_c_stream__")
     )
+
+
+def _is_sized(rows: Any) -> bool:
+    """Whether it holds its rows, so that they can be read again."""
+    return hasattr(rows, "__len__")
+
+
+def _twice(names: Sequence[str]) -> str | None:
+    """The first name that is there twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def _readable(error: InvalidError) -> InvalidError:
+    """The error with Arrow's format letters as names of types."""
+    text = str(error)
+    found = ARROW.search(text)
+    if found is not None:
+        kind = arrow_name(found[1])
+        error.args = (f"{text[: found.start()]}Arrow type {kind}{text[found.end() :]}",)
+        error.add_note("cast the column, or give a dict of columns")
+    return error
+
+
+def arrow_name(letters: str) -> str:
+    """The type of an Arrow format string (of the C data interface) as pyarrow names it.
+
+    Examples
+    --------
+    >>> arrow_name("U"), arrow_name("tsu:UTC"), arrow_name("d:18,2")
+    ('large_string', 'timestamp[us, UTC]', 'decimal128(18,2)')
+    """
+    unit = UNITS.get(letters[2:3], "")
+    if letters.startswith("ts"):
+        zone = letters[4:]
+        return f"timestamp[{unit}, {zone}]" if zone else f"timestamp[{unit}]"
+    if letters.startswith("tt"):
+        return f"time[{unit}]"
+    if letters.startswith("tD"):
+        return f"duration[{unit}]"
+    if letters.startswith("d:"):
+        return f"decimal128({letters[2:]})"
+    if letters.startswith("w:"):
+        return f"fixed_size_binary[{letters[2:]}]"
+    return ARROW_NAMES.get(letters, f'"{letters}"')
 
 
 def _structured(rows: NDArray[Any]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._times import LEAST, LEAST_DAY
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -122,7 +124,8 @@ def _python(values: NDArray[Any]) -> list[Any]:
     """Python values; microseconds or days where Python has no such time."""
     out: list[Any] = values.tolist()
     if values.dtype.kind == "M":
-        out = [-(2**63) if value is None else value for value in out]
+        least = LEAST_DAY if values.dtype == np.dtype("datetime64[D]") else LEAST
+        out = [least if value is None else value for value in out]
     return out
 
 

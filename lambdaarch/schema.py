@@ -117,7 +117,7 @@ def check_name(what: str, name: Any) -> str:
         msg = f"the name of a {what} is text, not {name!r}"
         raise FieldTypeError(msg)
     if "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
-        msg = f"the name of a {what} has no control characters, but {name!r} does"
+        msg = f"the name of a {what} holds NUL or half a character: {name!r}"
         raise InvalidError(msg)
     return name
 
@@ -173,7 +173,7 @@ class Schema(Mapping[str, Field]):
         if not found:
             msg = "a schema has at least one field"
             raise InvalidError(msg)
-        self._fields = {}
+        self._fields: dict[str, Field] = {}
         for field in found:
             if field.name in self._fields:
                 msg = (

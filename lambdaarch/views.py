@@ -18,7 +18,7 @@ from .answer import Answer
 from .backfill import Backfill
 from .errors import FieldTypeError, InvalidError, NotFoundError
 from .expressions import Aggregate, Expr, col, literal, read_literal, to_predicate
-from .schema import Schema, scale_of, whole
+from .schema import Schema, check_name, scale_of, whole
 from .windows import Window, window_from_plan, window_of
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ class View:
         if limit is not None:
             spec["limit"] = _count("limit", limit)
         if columns is not None:
-            spec["columns"] = list(columns)
+            spec["columns"] = [check_name("column", name) for name in columns]
         if rolled is not None:
             spec["rollup"] = rolled
         if as_of is not None:
@@ -563,6 +563,7 @@ def _order(order_by: str | Sequence[str]) -> list[list[str]]:
         if not isinstance(name, str) or not name.lstrip("-"):
             msg = f"order_by takes names of columns such as '-revenue', not {name!r}"
             raise FieldTypeError(msg)
+        check_name("column", name)
         descending = name.startswith("-")
         out.append([name[1:] if descending else name, "desc" if descending else "asc"])
     return out
@@ -580,7 +581,8 @@ def _rollup(rollup: str | Window | Mapping[str, Any] | None) -> dict[str, Any] |
     out: dict[str, Any] = {}
     if "by" in rollup:
         by = rollup["by"]
-        out["by"] = [by] if isinstance(by, str) else list(by)
+        names = [by] if isinstance(by, str) else by
+        out["by"] = [check_name("key", name) for name in names]
     if "window" in rollup:
         window = rollup["window"]
         out["window"] = None if window is None else window_of(window).to_plan()

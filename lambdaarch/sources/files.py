@@ -15,13 +15,15 @@ import gzip
 import io
 import json
 import os
+import re
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from .._columns import Bad, raw_text
+from .._columns import Bad, arrow_list, raw_text
 from .._times import EPOCH
 from ..errors import InvalidError, LambdaError, NotFoundError
 from ..jobs import Progress
@@ -43,6 +45,7 @@ FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+ROW = re.compile(r"(?<=[ :])row (\d+)")
 US = dt.timedelta(microseconds=1)
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
 Row = dict[str, Any]
@@ -72,6 +75,16 @@ class Loaded:
     first: int | None = None
     ignored: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    def where(self, end: int | None = None) -> str:
+        """The rows that are in, as text; `end` is the log's position, if known."""
+        if self.first is None:
+            return "no row is in the log"
+        stop = self.first + self.rows if end is None else end
+        return (
+            f"{stop - self.first:,} rows: positions [{self.first}, {stop}) are in "
+            "the log"
+        )
 
     def add(self, done: Appended) -> None:
         """Counts one append."""
@@ -125,8 +138,12 @@ def load(
     null: Sequence[str] = ("",),
     on_bad: str = "quarantine",
     progress: bool | None = None,
+    loaded: Loaded | None = None,
 ) -> Loaded:
-    """Append files to `log`; `Log.load` has the parameters."""
+    """Append files to `log`; `Log.load` has the parameters.
+
+    What was done so far is always in `loaded`, also when this raises.
+    """
     is_quarantine(on_bad)
     if format is not None and format not in FORMATS.values():
         msg = f"format is 'csv', 'jsonl' or 'parquet', not {format!r}"
@@ -137,25 +154,39 @@ def load(
             msg = f'derive: log "{log.name}" has no field {name!r}'
             raise NotFoundError(msg)
     into = _Into(log, rename or {}, derive or {}, frozenset(null), on_bad)
+    into.loaded = Loaded() if loaded is None else loaded
     started = time.monotonic()
     total = sum(file.stat().st_size for file in files)
     done = 0
-    with Progress(show=progress, title="load") as bar:
-        for file in files:
-            kind = format or _format(file)
-            into.loaded.files.append(str(file))
-            for at in _READERS[kind](into, file):
-                bar.update(done + at, total, file.name)
-            done += file.stat().st_size
+    try:
+        with Progress(show=progress, title="load") as bar:
+            for file in files:
+                kind = format or _format(file)
+                into.loaded.files.append(str(file))
+                for at in _read(kind, into, file):
+                    bar.update(done + at, total, file.name)
+                done += file.stat().st_size
+    except LambdaError as error:
+        if into.loaded.rows:
+            error.add_note(f"before it, {into.loaded.where()}")
+        raise
     into.loaded.seconds = time.monotonic() - started
     return into.loaded
 
 
-def load_lines(log: Log, lines: Iterable[bytes], *, on_bad: str = "raise") -> Loaded:
-    """Append JSON lines that come one by one, such as those of standard input."""
+def load_lines(
+    log: Log, lines: Iterable[bytes], *, on_bad: str = "raise", first: int = 1
+) -> Loaded:
+    """Append JSON lines that come one by one, such as those of standard input.
+
+    `first` is the number of the first of them.
+    """
     into = _Into(log, {}, {}, frozenset(), on_bad)
     started = time.monotonic()
-    into.lines([line for line in lines if line.strip()], "standard input", 1)
+    kept = [(n, line) for n, line in enumerate(lines, first) if line.strip()]
+    into.lines(
+        [line for _, line in kept], "standard input", [number for number, _ in kept]
+    )
     into.loaded.seconds = time.monotonic() - started
     return into.loaded
 
@@ -245,9 +276,9 @@ class _Into:
         count: int,
         bad: Bad,
         raw: Callable[[int], str],
-        place: str,
+        place: Callable[[int], str],
     ) -> None:
-        """One append of the columns in `table`."""
+        """One append of the columns in `table`; `place` tells where a row is."""
         if count == 0:
             return
         columns = tuple((table.get(n), None, False) for n in self.log.schema)
@@ -256,14 +287,13 @@ class _Into:
                 columns, count, bad, raw, self.on_bad == "quarantine", 0
             )
         except LambdaError as error:
-            error.add_note(f"row 0 is at {place}")
-            raise
+            raise _placed(error, place) from None
         self.loaded.add(Appended(*done))
 
     # ------------------------------------------------------------------ JSON lines
 
-    def lines(self, lines: Sequence[bytes], place: str, first: int) -> None:
-        """One append of JSON lines."""
+    def lines(self, lines: Sequence[bytes], file: str, numbers: Sequence[int]) -> None:
+        """One append of JSON lines, with their numbers in the file."""
         bad: Bad = {}
         rows: list[Row | None] = []
         for number, line in enumerate(lines):
@@ -289,14 +319,21 @@ class _Into:
         def raw(number: int) -> str:
             return lines[number].rstrip(b"\r\n").decode("utf-8", "backslashreplace")
 
-        self.append(table, len(lines), bad, raw, f"{place}, line {first}")
+        def place(row: int) -> str:
+            return f"{file}, line {numbers[row]}"
+
+        self.append(table, len(lines), bad, raw, place)
 
     # ------------------------------------------------------------------------- CSV
 
     def cells(
-        self, header: list[str], rows: list[list[str]], place: str, first: int
+        self, header: list[str], rows: list[list[str]], file: str, numbers: list[int]
     ) -> None:
-        """One append of CSV rows."""
+        """One append of CSV rows, with the numbers of their first lines."""
+        if not rows:
+            for name in header:
+                self.field_of(name)
+            return
         bad: Bad = {}
         width = len(header)
         for number, row in enumerate(rows):
@@ -327,7 +364,10 @@ class _Into:
             csv.writer(text, lineterminator="").writerow(rows[number])
             return text.getvalue().encode("utf-8", "backslashreplace").decode()
 
-        self.append(table, len(rows), bad, raw, f"{place}, line {first}")
+        def place(row: int) -> str:
+            return f"{file}, line {numbers[row]}"
+
+        self.append(table, len(rows), bad, raw, place)
 
 
 # ------------------------------------------------------------------------ CSV cells
@@ -397,30 +437,57 @@ class _Counted(io.RawIOBase):
         super().close()
 
 
-def _open(counted: _Counted) -> IO[bytes]:
+def _open(counted: _Counted, file: Path) -> IO[bytes]:
     buffered = io.BufferedReader(counted, 1 << 20)
     if buffered.peek(2)[:2] == b"\x1f\x8b":
         return gzip.GzipFile(fileobj=buffered)  # type: ignore[return-value]
+    if file.suffix == ".gz":
+        msg = f"could not read {str(file)!r}: by its name it is gzip, but it is not"
+        raise InvalidError(msg)
     return buffered
+
+
+def _read(kind: str, into: _Into, file: Path) -> Iterator[int]:
+    """Read a file into the log; gives bytes read so far."""
+    try:
+        yield from _READERS[kind](into, file)
+    except LambdaError:
+        raise
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        why = error.strerror if isinstance(error, OSError) else None
+        msg = f"could not read {str(file)!r} as {kind}: {why or error}"
+        raise InvalidError(msg) from error
+
+
+def _placed(error: LambdaError, place: Callable[[int], str]) -> LambdaError:
+    """The error with a row's place in its file instead of its number in the piece."""
+    text = str(error)
+    found = ROW.search(text, max(0, text.find('": ')))
+    if found is None:
+        error.add_note(f"the piece begins at {place(0)}")
+    else:
+        where = place(int(found[1]))
+        error.args = (f"{text[: found.start()]}{where}{text[found.end() :]}",)
+    return error
 
 
 def _read_jsonl(into: _Into, file: Path) -> Iterator[int]:
     counted = _Counted(file)
-    with counted, _open(counted) as stream:
+    with counted, _open(counted, file) as stream:
         lines: list[bytes] = []
-        number = first = 1
+        numbers: list[int] = []
         checked = False
-        for line in stream:
+        for number, line in enumerate(stream, 1):
             if line.strip():
                 if not checked:
                     checked = _check_first(into, line, str(file))
                 lines.append(line)
-            number += 1
+                numbers.append(number)
             if len(lines) == ROWS:
-                into.lines(lines, str(file), first)
-                lines, first = [], number
+                into.lines(lines, str(file), numbers)
+                lines, numbers = [], []
                 yield counted.at
-        into.lines(lines, str(file), first)
+        into.lines(lines, str(file), numbers)
         yield counted.at
 
 
@@ -437,7 +504,7 @@ def _check_first(into: _Into, line: bytes, place: str) -> bool:
 
 def _read_csv(into: _Into, file: Path) -> Iterator[int]:
     counted = _Counted(file)
-    with counted, _open(counted) as stream:
+    with counted, _open(counted, file) as stream:
         text = io.TextIOWrapper(
             stream, encoding="utf-8-sig", errors="surrogateescape", newline=""
         )
@@ -448,15 +515,18 @@ def _read_csv(into: _Into, file: Path) -> Iterator[int]:
             raise InvalidError(msg)
         into.check(header, str(file))
         rows: list[list[str]] = []
-        first = reader.line_num + 1
+        numbers: list[int] = []
+        number = reader.line_num + 1
         for row in reader:
             if row:
                 rows.append(row)
+                numbers.append(number)
+            number = reader.line_num + 1
             if len(rows) == ROWS:
-                into.cells(header, rows, str(file), first)
-                rows, first = [], reader.line_num + 1
+                into.cells(header, rows, str(file), numbers)
+                rows, numbers = [], []
                 yield counted.at
-        into.cells(header, rows, str(file), first)
+        into.cells(header, rows, str(file), numbers)
         yield counted.at
 
 
@@ -467,26 +537,48 @@ def _read_parquet(into: _Into, file: Path) -> Iterator[int]:
     except ImportError as error:
         error.add_note("Parquet needs pyarrow: pip install 'lambdaarch[arrow]'")
         raise
-    source = pq.ParquetFile(file)
+    try:
+        source = pq.ParquetFile(file)
+    except pa.ArrowException as error:
+        msg = f"could not read {str(file)!r} as parquet: {error}"
+        raise InvalidError(msg) from error
     into.check(source.schema_arrow.names, str(file))
     size, seen = file.stat().st_size, 0
     rows_total = max(1, source.metadata.num_rows)
-    for batch in source.iter_batches(batch_size=ROWS * 8):
+    batches = source.iter_batches(batch_size=ROWS * 8)
+    while True:
+        try:
+            batch = next(batches, None)
+        except pa.ArrowException as error:
+            msg = f"could not read {str(file)!r} as parquet: {error}"
+            raise InvalidError(msg) from error
+        if batch is None:
+            break
+
+        def place(row: int, seen: int = seen) -> str:
+            return f"{file}, row {seen + row}"
+
         names = {n: into.field_of(n) for n in batch.schema.names}
         kept = {
             target: batch.column(n) for n, target in names.items() if target is not None
         }
         if into.derive:
             bad: Bad = {}
-            rows: list[Row | None] = list(batch.to_pylist())
-            table = {name: column.to_pylist() for name, column in kept.items()}
+            lists = {name: arrow_list(batch.column(name)) for name in names}
+            rows: list[Row | None] = [
+                dict(zip(lists, row, strict=True))
+                for row in zip(*lists.values(), strict=True)
+            ]
+            table = {t: lists[name] for name, t in names.items() if t is not None}
             for name in into.derive:
                 table[name] = into.derived(name, rows, bad)
-            into.append(
-                table, batch.num_rows, bad, _raw_of(rows), f"{file}, row {seen}"
-            )
+            into.append(table, batch.num_rows, bad, _raw_of(rows), place)
         else:
-            into.loaded.add(into.log.append(pa.table(kept), on_bad=into.on_bad))
+            try:
+                done = into.log.append(pa.table(kept), on_bad=into.on_bad)
+            except LambdaError as error:
+                raise _placed(error, place) from None
+            into.loaded.add(done)
         seen += batch.num_rows
         yield size * seen // rows_total
 

@@ -122,9 +122,8 @@ def test_integers_in_csv_are_times_when_the_field_is_one(log, tmp_path):
 def test_raise_says_where(log, tmp_path):
     file = tmp_path / "x.csv"
     file.write_text("ts,place,pm\n2026-11-21,a,1\n2026-11-21,b,x\n")
-    with pytest.raises(la.FieldTypeError, match='row 1, field "pm"') as caught:
+    with pytest.raises(la.FieldTypeError, match='x.csv, line 3, field "pm"'):
         log.load(file, on_bad="raise", progress=False)
-    assert "x.csv, line 2" in caught.value.hint
     assert log.position == 0
 
 
