@@ -251,9 +251,9 @@ def test_duckdb_agrees(rows: list[dict[str, Any]], plan: dict[str, Any]) -> None
 
 
 def repr_key(row: tuple[Any, ...]) -> tuple[str, ...]:
-    """Any total order that both sides share."""
+    """Any total order that both sides share; null is not the empty text."""
     return tuple(
-        ""
+        "\x00null"
         if c is None
         else str(Decimal(str(c)).normalize())
         if isinstance(c, (int, float, Decimal)) and not isinstance(c, bool)
