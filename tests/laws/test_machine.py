@@ -139,6 +139,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.close()
         self.open()
 
+    @rule()
+    def kill(self) -> None:
+        """The files as a killed writer leaves them: taken before it can close."""
+        shutil.copytree(f"{self.folder}/store", f"{self.folder}/left")
+        self.store.close()
+        shutil.rmtree(f"{self.folder}/store")
+        shutil.move(f"{self.folder}/left", f"{self.folder}/store")
+        self.open()
+
     @invariant()
     def answers_are_the_same(self) -> None:
         for name, twin in self.oracle.views.items():
